@@ -1,0 +1,1 @@
+"""The autoscaler: signals, policy, actuators."""

@@ -1,0 +1,26 @@
+"""Base of the services' settings models: one prefix a service, secrets redacted when logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Read from the environment; subclasses set `model_config = settings_config("GATEWAY")`."""
+
+    def effective(self) -> dict[str, Any]:
+        """All values as they are in force, secrets as stars, for one log line at start."""
+        return {
+            name: str(value) if isinstance(value, SecretStr) else value
+            for name, value in self.model_dump(mode="python").items()
+        }
+
+
+def settings_config(service: str) -> SettingsConfigDict:
+    """Configuration of a settings model: `FACET_<SERVICE>_<FIELD>`; a wrong value is refused."""
+    return SettingsConfigDict(
+        env_prefix=f"FACET_{service}_", frozen=True, extra="forbid", case_sensitive=False
+    )

@@ -1,0 +1,1 @@
+"""The gateway: gRPC in front, queue behind; nothing heavy."""

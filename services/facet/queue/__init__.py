@@ -1,0 +1,1 @@
+"""The queue: port, in-memory twin and Redis adapter."""

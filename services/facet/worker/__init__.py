@@ -1,0 +1,1 @@
+"""The worker: claims requests, runs them in an engine, writes their logs."""

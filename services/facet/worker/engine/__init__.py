@@ -1,0 +1,1 @@
+"""Engines: the port, and its adapters `vllm` and `simulated`."""

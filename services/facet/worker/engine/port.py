@@ -1,0 +1,173 @@
+"""What a worker needs of an engine: render a request, generate ids, turn ids into pieces of answer.
+
+The ids are the authority. `Decoder` is a deterministic function of the prompt and all ids, fed one
+id at a time, so that a continuation on another worker replays the logged ids and stands exactly
+where the lost one stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from facet.api.v1 import generation_pb2
+
+
+class EngineFinish(Enum):
+    """Why the engine stopped."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True)
+class Medium:
+    """One decoded-to-be medium: the bytes as uploaded, with their checked type."""
+
+    mime_type: str
+    sha256: bytes
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt.
+
+    `engine_input` is what the adapter feeds its engine (opaque to the worker). `modality_tokens`
+    maps `facet.v1.Modality` values to token counts; their sum is `token_count`.
+    """
+
+    token_count: int
+    modality_tokens: Mapping[int, int]
+    engine_input: Any
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """Log probability of one chosen id, and of the best alternatives (id, text, logprob)."""
+
+    token_id: int
+    token: str
+    logprob: float
+    top: tuple[tuple[int, str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """New ids of one engine step of one request.
+
+    With speculation a step yields one id more than the drafter's accepted ones.
+    """
+
+    token_ids: tuple[int, ...]
+    finish: EngineFinish | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    cached_prompt_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class TextPiece:
+    """A piece of the answer: complete characters."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ThoughtPiece:
+    """A piece of the thoughts: complete characters."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CallPiece:
+    """A complete function call; `arguments` is a JSON object as text."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+Piece = TextPiece | ThoughtPiece | CallPiece
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What an id brought; `stop_sequence` is set when it completed one: generation ends there."""
+
+    pieces: tuple[Piece, ...] = ()
+    stop_sequence: str | None = None
+    is_thought: bool = field(default=False)
+
+
+class Decoder(Protocol):
+    """Detokenizer, stop matcher, thought and tool parser of one request."""
+
+    def push(self, token_id: int) -> Decoded:
+        """Account for the next id."""
+
+    def finish(self) -> Decoded:
+        """Release what is withheld when generation has ended."""
+
+
+class Engine(Protocol):
+    """One model, loaded.
+
+    Errors of `render` are FacetErrors that the request is ended with. `generate` raises
+    EngineFailedError for this request alone, EngineDeadError when the whole engine is gone.
+    """
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal only for engines whose greedy continuation of the same ids is the same."""
+
+    @property
+    def capacity(self) -> int:
+        """Requests that it runs at once."""
+
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and output tokens together, at most."""
+
+    async def start(self) -> None:
+        """Load; returns when requests can be served."""
+
+    async def stop(self) -> None:
+        """Release everything."""
+
+    async def check(self) -> None:
+        """Raise EngineDeadError when the engine can no longer serve."""
+
+    async def render(
+        self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
+    ) -> Prompt:
+        """Turn contents into a prompt. Media belong to the media parts in order of appearance."""
+
+    def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
+        """A new decoder at the beginning of the output."""
+
+    def generate(
+        self,
+        generation_id: str,
+        request: generation_pb2.GenerationRequest,
+        prompt: Prompt,
+        emitted: Sequence[int],
+    ) -> AsyncIterator[Step]:
+        """Generate after prompt + `emitted`; limits count from the beginning of the output.
+
+        Closing the iterator, or `abort`, ends the request in the engine.
+        """
+
+    async def abort(self, generation_id: str) -> None:
+        """End a request in the engine; unknown ids are ignored."""
+
+    def running(self) -> int:
+        """Requests inside the engine."""
+
+
+class EngineDeadError(Exception):
+    """The engine process is gone; the worker must exit so that its leases lapse."""

@@ -1,0 +1,1 @@
+"""Commands of the repository; none is part of the distribution."""

@@ -54,13 +54,17 @@ def install(generated: Path, api: Path) -> None:
             (folder / "__init__.py").touch()
 
 
-def main() -> int:
-    """Generate into the folder given as argument, else into the package."""
-    api = Path(sys.argv[1]) if len(sys.argv) > 1 else API
+def generate(api: Path) -> None:
+    """Generate all stubs into `api`."""
     api.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         run_protoc(Path(scratch))
         install(Path(scratch) / "facet", api)
+
+
+def main() -> int:
+    """Generate into the folder given as argument, else into the package."""
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else API)
     return 0
 
 

@@ -1,1 +1,78 @@
-"""The SDK and the command line."""
+"""The SDK and the command line. Needs grpcio and protobuf, nothing else."""
+
+from facet.client.async_client import AsyncChat, AsyncClient, AsyncStream
+from facet.client.content import (
+    Content,
+    FunctionDeclaration,
+    MediaOptions,
+    Part,
+    Prompt,
+    audio,
+    function,
+    function_result,
+    image,
+    model_turn,
+    text,
+    user_turn,
+    video,
+)
+from facet.client.errors import FacetApiError, StreamCorruptedError
+from facet.client.events import (
+    Finished,
+    FinishReason,
+    FunctionCall,
+    Queued,
+    Restarted,
+    Resumed,
+    Started,
+    StreamEvent,
+    TextDelta,
+    ThoughtDelta,
+    Timings,
+    Usage,
+)
+from facet.client.generation import Generation
+from facet.client.model import Model
+from facet.client.request import GenerateOptions
+from facet.client.sync_client import Chat, Client, Stream
+from facet.core.errors import FieldViolation
+
+__all__ = [
+    "AsyncChat",
+    "AsyncClient",
+    "AsyncStream",
+    "Chat",
+    "Client",
+    "Content",
+    "FacetApiError",
+    "FieldViolation",
+    "FinishReason",
+    "Finished",
+    "FunctionCall",
+    "FunctionDeclaration",
+    "GenerateOptions",
+    "Generation",
+    "MediaOptions",
+    "Model",
+    "Part",
+    "Prompt",
+    "Queued",
+    "Restarted",
+    "Resumed",
+    "Started",
+    "Stream",
+    "StreamCorruptedError",
+    "StreamEvent",
+    "TextDelta",
+    "ThoughtDelta",
+    "Timings",
+    "Usage",
+    "audio",
+    "function",
+    "function_result",
+    "image",
+    "model_turn",
+    "text",
+    "user_turn",
+    "video",
+]

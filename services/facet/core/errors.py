@@ -6,6 +6,7 @@ trying again helps. The table in `docs/errors.md` lists them all.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -55,6 +56,15 @@ class FacetError(Exception):
     def reason_name(cls) -> str:
         """The reason as it stands in ErrorInfo: UPPER_SNAKE without the enum's prefix."""
         return Reason.Name(cls.reason).removeprefix(_PREFIX)
+
+    @staticmethod
+    def from_failure(failure: error_pb2.Failure) -> FacetError:
+        """The error that a log recorded; InternalError for a reason that is not known here."""
+        return _by_reason().get(failure.reason, InternalError)(
+            failure.message,
+            metadata=dict(failure.metadata),
+            violations=[FieldViolation(v.field, v.description) for v in failure.violations],
+        )
 
     def to_failure(self) -> error_pb2.Failure:
         """The form that the event log keeps."""
@@ -176,7 +186,7 @@ class StoreUnavailableError(FacetError):
 
 
 class GatewayDrainingError(FacetError):
-    """This gateway shuts down; the stream continues on another one."""
+    """The gateway shuts down; the stream continues on another one."""
 
     code = grpc.StatusCode.UNAVAILABLE
     reason = Reason.ERROR_REASON_GATEWAY_DRAINING
@@ -251,4 +261,20 @@ class NotServedError(FacetError):
 
 
 class InternalError(FacetError):
-    """A fault of the server; details are in its log under the trace id."""
+    """A fault of the server; its log has the details, under `metadata["incident_id"]`."""
+
+
+def error_classes() -> list[type[FacetError]]:
+    """Every error that a client may be told about, in the order of the table of reasons."""
+    found: list[type[FacetError]] = []
+    pending = FacetError.__subclasses__()
+    while pending:
+        error = pending.pop()
+        found.append(error)
+        pending += error.__subclasses__()
+    return sorted(found, key=lambda error: error.reason)
+
+
+@functools.cache
+def _by_reason() -> dict[error_pb2.ErrorReason.ValueType, type[FacetError]]:
+    return {error.reason: error for error in error_classes()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NANO_DESCRIPTION = (
-    "Test model of a few million parameters, for trying Facet: copies and reverses phrases, answers "
-    "a dozen facts, names colour and shape in an image, dialled digits in audio, colours in a video."
+    "Test model of a few million parameters, for trying Facet: copies and reverses phrases, "
+    "answers a dozen facts, names colour and shape in an image, dialled digits in audio, "
+    "order of colours in a video."
 )
 
 

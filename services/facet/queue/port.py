@@ -34,8 +34,11 @@ class State(Enum):
 class Submission:
     """One validated request to be queued.
 
-    `reader_grace_ms` is None for requests that run without a reader (ON_DISCONNECT_CONTINUE).
-    `body_digest` tells a repeat of `request_id` from another request under the same id.
+    `deadline_ms` counts from acceptance. `retention_ms` is how long the log is kept after the end;
+    a live request never lapses. `reader_grace_ms` is how long it lives without a reader from
+    acceptance or the last `touch_readers` on; None for requests that run without a reader
+    (ON_DISCONNECT_CONTINUE). `request_id` (empty: none) is the tenant's idempotency key, and
+    `body_digest` tells its repeat from another request under the same id.
     """
 
     generation_id: str
@@ -71,7 +74,8 @@ class Claimed:
     """A leased request with what earlier attempts left.
 
     `attempt` counts from 1. `token_ids` are all ids logged so far; `next_offset` is the offset that
-    the first append has to expect. `is_alone`: a suspect, the worker must hold nothing beside it.
+    the first append has to expect. `waited_ms` counts from acceptance, earlier attempts included.
+    `is_alone`: a suspect, the worker must hold nothing beside it.
     """
 
     lease: Lease
@@ -88,7 +92,12 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker asks for: up to `limit` requests beside the `held` ones that it has."""
+    """What a worker asks for: up to `limit` requests beside the `held` ones that it has.
+
+    `held` counts every lease that the worker still has, rendered or not: at 0 it may get a suspect.
+    `nonce` is new for every claim and kept for its repeats. A request with logged tokens only goes
+    to the `fingerprint` that they came from.
+    """
 
     worker: str
     nonce: str
@@ -170,7 +179,11 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class Status:
-    """A request's state for GetGeneration and operators."""
+    """A request's state for GetGeneration and operators.
+
+    `worker` has it or had it last. `deaths` counts consecutive attempts that ended with their
+    worker and brought no token. `requests_ahead` is an estimate, 0 unless it waits.
+    """
 
     generation_id: str
     tenant: str
@@ -215,7 +228,11 @@ class Producer(Protocol):
         """Read a request's state. Errors as for `cancel`."""
 
     async def touch_readers(self, generation_ids: Sequence[str]) -> None:
-        """Renew the presence of readers of these requests; unknown ids are ignored."""
+        """Renew the presence of readers of these requests; unknown and ended ids are ignored.
+
+        Readers renew at least every lease time, so that they do so once after an outage before
+        anybody is taken for gone.
+        """
 
 
 class Reader(Protocol):
@@ -227,33 +244,45 @@ class Reader(Protocol):
         """New entries after each cursor ("0" is the beginning), at most `limit` per request.
 
         Waits up to `block_ms` for the first one; `interrupt` ends the wait. Requests without news
-        are absent from the result. Errors: StoreUnavailableError.
+        are absent from the result, and so are unknown ones: their log may appear later.
+        Errors: StoreUnavailableError.
         """
 
     async def interrupt(self) -> None:
-        """End the wait of a `read` under way, so that it can be repeated with other cursors."""
+        """End the wait of a `read` under way, so that it can be repeated with other cursors.
+
+        Without one, the next `read` does not wait. Raises nothing.
+        """
 
 
 class Consumer(Protocol):
     """The worker's side."""
 
     async def claim(self, claim: Claim) -> ClaimResult:
-        """Lease waiting requests. A repeat with the same nonce returns the same leases."""
+        """Lease waiting requests.
+
+        A repeat with the same nonce within the lease time returns those leases that still hold.
+        """
 
     async def wait_for_work(self, timeout_ms: int) -> None:
-        """Return when a hint says that there may be work, or after the timeout."""
+        """Return when a hint says that there may be work, or after the timeout, at most 1 s."""
 
     async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
         """Append events and renew the leases, in one round trip; one result per write, in order.
 
-        A `Finish` releases the lease with the terminal event. At most 100 writes.
+        A `Finish` releases the lease with the terminal event; its repeat is answered OK. An append
+        whose answer was lost is answered WRONG_OFFSET with the offset after it. At most 100 writes
+        (ValueError), several for one request allowed.
         """
 
     async def heartbeat(self, leases: Sequence[Lease]) -> list[Verdict]:
         """Renew leases without writing; LEASE_LOST tells what to stop."""
 
     async def hand_back(self, leases: Sequence[Lease]) -> None:
-        """Return requests to their place in the queue; the attempt does not count as a death."""
+        """Return requests to their place in the queue; the attempt does not count as a death.
+
+        Leases that no longer hold are ignored.
+        """
 
     async def report(self, worker: str, report: bytes) -> None:
         """Publish a serialized `WorkerReport`; it lapses unless renewed every few seconds."""
@@ -263,7 +292,11 @@ class Observer(Protocol):
     """What anybody may ask of a queue."""
 
     async def sweep(self) -> SweepResult:
-        """End what is overdue or abandoned by its readers; requeue what lost its worker."""
+        """End what is overdue or abandoned by its readers; requeue what lost its worker.
+
+        Bounded: `has_more` asks for another call at once. Otherwise a call within 250 ms of the
+        last one, whoever made it, does nothing.
+        """
 
     async def reports(self) -> list[bytes]:
         """The live workers' reports."""

@@ -7,8 +7,8 @@ where the lost one stood.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
@@ -56,9 +56,13 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Step:
-    """New ids of one engine step of one request.
+    """New ids of one request, usually those of one engine step.
 
-    With speculation a step yields one id more than the drafter's accepted ones.
+    `drafted_tokens` and `accepted_tokens` count the drafter's proposals of these steps; summed over
+    a whole request they equal the engine's own counters, where the engine ended the request itself
+    (the last step may carry a negative correction).
+    `finish` is set on the last step, which may bring no id. `cached_prompt_tokens` is set on the
+    first step.
     """
 
     token_ids: tuple[int, ...]
@@ -97,28 +101,35 @@ Piece = TextPiece | ThoughtPiece | CallPiece
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an id brought; `stop_sequence` is set when it completed one: generation ends there."""
+    """What an id brought.
+
+    `stop_sequence` is set when the id completed one: generation ends there, what follows does not
+    count.
+    """
 
     pieces: tuple[Piece, ...] = ()
     stop_sequence: str | None = None
-    is_thought: bool = field(default=False)
 
 
 class Decoder(Protocol):
     """Detokenizer, stop matcher, thought and tool parser of one request."""
 
+    @property
+    def thought_token_count(self) -> int:
+        """Ids so far that are thoughts; exact after `finish`."""
+
     def push(self, token_id: int) -> Decoded:
         """Account for the next id."""
 
     def finish(self) -> Decoded:
-        """Release what is withheld when generation has ended."""
+        """Release what is withheld when generation has ended without a stop sequence."""
 
 
 class Engine(Protocol):
     """One model, loaded.
 
     Errors of `render` are FacetErrors that the request is ended with. `generate` raises
-    EngineFailedError for this request alone, EngineDeadError when the whole engine is gone.
+    FacetErrors for this request alone, EngineDeadError when the whole engine is gone.
     """
 
     @property
@@ -145,7 +156,10 @@ class Engine(Protocol):
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
     ) -> Prompt:
-        """Turn contents into a prompt. Media belong to the media parts in order of appearance."""
+        """Turn contents into a prompt. Media belong to the media parts in order of appearance.
+
+        Prompt and output fit the context when this returns.
+        """
 
     def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
         """A new decoder at the beginning of the output."""
@@ -156,14 +170,12 @@ class Engine(Protocol):
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
-    ) -> AsyncIterator[Step]:
+    ) -> AsyncGenerator[Step, None]:
         """Generate after prompt + `emitted`; limits count from the beginning of the output.
 
-        Closing the iterator, or `abort`, ends the request in the engine.
+        Closing the iterator ends the request in the engine. Errors: UnresumableError where
+        `emitted` cannot be continued exactly.
         """
-
-    async def abort(self, generation_id: str) -> None:
-        """End a request in the engine; unknown ids are ignored."""
 
     def running(self) -> int:
         """Requests inside the engine."""

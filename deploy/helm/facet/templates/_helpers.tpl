@@ -1,0 +1,125 @@
+{{- define "facet.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "facet.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "facet.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "facet.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What never changes for a component; arguments: root, component. */}}
+{{- define "facet.selector" -}}
+app.kubernetes.io/name: {{ include "facet.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Labels of an object; arguments: root, component, labels (more of them). Given labels never
+replace those that selectors rely on. */}}
+{{- define "facet.labels" -}}
+{{- $own := include "facet.selector" . | fromYaml -}}
+{{- $own = merge $own (dict
+      "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version)
+      "app.kubernetes.io/version" .root.Chart.AppVersion
+      "app.kubernetes.io/managed-by" .root.Release.Service) -}}
+{{- toYaml (merge $own (default dict .labels) .root.Values.labels) -}}
+{{- end -}}
+
+{{/* Name, labels and annotations of an object; arguments: root, component, name, labels, annotations. */}}
+{{- define "facet.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "facet.labels" . | nindent 2 }}
+{{- with merge (deepCopy (default dict .annotations)) .root.Values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Image reference; arguments: root, image. */}}
+{{- define "facet.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "facet.redisSecret" -}}
+{{- default (printf "%s-redis" (include "facet.fullname" .)) .Values.redis.auth.existingSecret -}}
+{{- end -}}
+
+{{- define "facet.authSecret" -}}
+{{- default (printf "%s-api-keys" (include "facet.fullname" .)) .Values.auth.existingSecret -}}
+{{- end -}}
+
+{{/* Environment that says where Redis is; arguments: root, service (GATEWAY or WORKER). */}}
+{{- define "facet.redisEnv" -}}
+{{- if .root.Values.redis.embedded.enabled -}}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "facet.redisSecret" .root }}
+      key: {{ .root.Values.redis.auth.secretKey }}
+- name: FACET_{{ .service }}_REDIS_URL
+  value: redis://:$(REDIS_PASSWORD)@{{ include "facet.fullname" .root }}-redis:6379/0
+{{- else -}}
+- name: FACET_{{ .service }}_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .root.Values.redis.external.existingSecret }}
+      key: {{ .root.Values.redis.external.secretKey }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of a pod: without the chart's version, so that an upgrade restarts only what changed;
+arguments: root, component, labels. */}}
+{{- define "facet.podLabels" -}}
+{{- $own := include "facet.selector" . | fromYaml -}}
+{{- toYaml (merge $own (default dict .labels) .root.Values.labels) -}}
+{{- end -}}
+
+{{/* Annotations of a pod; it restarts when a Secret that the chart makes for it has changed;
+arguments: root, secrets (values that the Secrets hold), annotations. */}}
+{{- define "facet.podAnnotations" -}}
+checksum/secrets: {{ .secrets | toJson | sha256sum }}
+{{- with merge (deepCopy .annotations) .root.Values.annotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "facet.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Pod security; arguments: the user id. */}}
+{{- define "facet.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* Where a pod may run; arguments: the component's values. */}}
+{{- define "facet.placement" -}}
+{{- $placement := dict -}}
+{{- $component := . -}}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" -}}
+{{- with index $component $key -}}
+{{- $_ := set $placement $key . -}}
+{{- end -}}
+{{- end -}}
+{{- with $placement }}{{ toYaml . }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,1 @@
+"""Load tests with Locust; docs/development.md tells how to run them."""

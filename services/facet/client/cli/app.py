@@ -1,0 +1,84 @@
+"""The command `facet`: parse, run, turn failures into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from facet import __version__
+from facet.client.cli import chat, exit_codes, generate, models, services
+from facet.client.cli.arguments import Parser, UsageError, add_connection, add_generation
+from facet.client.cli.exit_codes import ExitCode
+from facet.client.errors import FacetApiError, StreamCorruptedError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run `facet`; ends by SystemExit with one of `ExitCode`."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        sys.exit(_run(arguments))
+    except BrokenPipeError:
+        # Whoever read the output has left; nothing may be written at exit any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.FAILED)
+
+
+def build_parser() -> Parser:
+    """The command line."""
+    parser = Parser(prog="facet", description="Talk to Facet, or run it.")
+    parser.add_argument("--version", action="version", version=f"facet {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    talk = commands.add_parser("chat", help="a conversation on the terminal")
+    add_connection(talk)
+    add_generation(talk)
+
+    ask = commands.add_parser("generate", help="one request, one answer")
+    add_connection(ask)
+    add_generation(ask)
+    ask.add_argument("--json", action="store_true", help="print one JSON object")
+    ask.add_argument("prompt", help="what to ask; - reads it from standard input")
+
+    listing = commands.add_parser("models", help="what the deployment serves")
+    add_connection(listing)
+    listing.add_argument("--json", action="store_true", help="print a JSON list")
+
+    for service, extra in services.EXTRAS.items():
+        commands.add_parser(
+            service,
+            help=f"run the {service}; settings come from FACET_{service.upper()}_* "
+            f"(needs facet[{extra}])",
+        )
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> ExitCode:
+    try:
+        _dispatch(arguments)
+    except FacetApiError as error:
+        address = getattr(arguments, "address", "")
+        print(f"facet: {exit_codes.describe(error, address)}", file=sys.stderr)
+        return exit_codes.of(error)
+    except UsageError as error:
+        print(f"facet: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    except StreamCorruptedError as error:
+        print(f"facet: {error}", file=sys.stderr)
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def _dispatch(arguments: argparse.Namespace) -> None:
+    match arguments.command:
+        case "chat":
+            chat.run(arguments)
+        case "generate":
+            generate.run(arguments)
+        case "models":
+            models.run(arguments)
+        case service:
+            services.run(service)

@@ -1,0 +1,23 @@
+"""`facet node`, `facet gateway`, `facet worker`: the services, as processes of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+
+from facet.client.cli.exit_codes import ExitCode
+
+EXTRAS = {"node": "node", "gateway": "gateway", "worker": "worker-cpu"}
+"""Service and the extra of the distribution that it needs."""
+
+
+def run(service: str) -> None:
+    """Become the service; returns only by SystemExit where it is not installed."""
+    # Every service reads its settings with it, and the light installation lacks it.
+    if importlib.util.find_spec("pydantic_settings") is None:
+        extra = EXTRAS[service]
+        print(f"facet: {service} is not installed: pip install 'facet[{extra}]'", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    command = [sys.executable, "-m", f"facet.{service}"]
+    os.execv(command[0], command)  # noqa: S606 - this interpreter, a fixed module

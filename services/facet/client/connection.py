@@ -1,0 +1,40 @@
+"""What both clients agree on when they connect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+DEFAULT_ADDRESS = "127.0.0.1:8470"
+
+GENERATION_ID_KEY = "facet-generation-id"
+"""Initial metadata of every generating call."""
+
+_OPTIONS = (
+    # A long answer with logprobs passes gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # A restarted gateway is found again quickly: gRPC would wait up to two minutes.
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+# gRPC sends even loopback connections through a proxy that the environment names.
+_NO_PROXY = (("grpc.enable_http_proxy", 0),)
+_LOOPBACK_HOSTS = frozenset({"localhost", "::1", "[::1]"})
+
+
+def channel_options(address: str) -> tuple[tuple[str, int], ...]:
+    """Options of a channel to `address`, a host:port."""
+    host = address.rpartition(":")[0]
+    is_loopback = host in _LOOPBACK_HOSTS or host.startswith("127.")
+    return _OPTIONS + _NO_PROXY if is_loopback else _OPTIONS
+
+
+def call_metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:
+    """Metadata of a call."""
+    return (("authorization", f"Bearer {api_key}"),) if api_key else ()
+
+
+def generation_id(initial_metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """The id of the generation that a call created; empty where none was accepted."""
+    for key, value in initial_metadata or ():
+        if key == GENERATION_ID_KEY and isinstance(value, str):
+            return value
+    return ""

@@ -1,0 +1,182 @@
+"""A whole generation, and how a stream becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from facet.api.v1 import event_pb2, inference_service_pb2
+from facet.client import errors
+from facet.client.content import Content, Part, model_turn
+from facet.client.events import (
+    Finished,
+    FinishReason,
+    FunctionCall,
+    Restarted,
+    StreamEvent,
+    TextDelta,
+    ThoughtDelta,
+    Timings,
+    Usage,
+    decode,
+    decode_call,
+    decode_finish_reason,
+    decode_timings,
+    decode_usage,
+)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """An ended generation.
+
+    `content` is the model's turn as it goes into the next request of a conversation: thoughts are
+    part of it only beside function calls, whose continuation needs them.
+    """
+
+    id: str
+    text: str
+    thoughts: str
+    function_calls: tuple[FunctionCall, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    content: Content
+
+
+def from_response(response: inference_service_pb2.GenerateContentResponse) -> Generation:
+    """The first candidate of an answered call."""
+    candidate = response.candidates[0] if response.candidates else None
+    parts = candidate.content.parts if candidate else []
+    calls = tuple(decode_call(p.function_call) for p in parts if p.HasField("function_call"))
+    return Generation(
+        id=response.generation_id,
+        text="".join(p.text for p in parts if p.HasField("text") and not p.thought),
+        thoughts="".join(p.text for p in parts if p.HasField("text") and p.thought),
+        function_calls=calls,
+        finish_reason=decode_finish_reason(candidate.finish_reason if candidate else 0),
+        usage=decode_usage(response.usage_metadata),
+        timings=decode_timings(response.timings),
+        content=model_turn(*(p for p in parts if calls or not p.thought)),
+    )
+
+
+@dataclass
+class _Candidate:
+    text: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    calls: list[FunctionCall] = field(default_factory=list)
+    text_length: int = 0
+    thoughts_length: int = 0
+
+
+class StreamState:
+    """Checks the order of a stream and gathers what it brings.
+
+    `next_offset` is the offset that the stream has to go on with: where a reader attaches again.
+    """
+
+    def __init__(self) -> None:
+        self.generation_id = ""
+        self.next_offset = 0
+        self._candidate = _Candidate()
+        self._finished: Finished | None = None
+        self._failure: errors.FacetApiError | None = None
+
+    def feed(
+        self, response: inference_service_pb2.StreamGenerateContentResponse
+    ) -> list[StreamEvent]:
+        """The events of one message.
+
+        Errors: StreamCorruptedError at a gap or a repeat; what came before it was in order.
+        """
+        events = []
+        for message in response.events:
+            if message.WhichOneof("kind") != "queued":
+                self._advance(message)
+            event = decode(message)
+            if event is not None:
+                self._keep(event, message)
+                if self._failure is None:
+                    events.append(event)
+        return events
+
+    def result(self) -> Generation:
+        """The generation, after the stream ended with status OK.
+
+        Errors: FacetApiError where the last event tells a failure, StreamCorruptedError where the
+        stream ended without one.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._finished is None:
+            raise errors.StreamCorruptedError(
+                f"the stream ended without a finished event, before offset {self.next_offset}"
+            )
+        kept = self._candidate
+        return Generation(
+            id=self.generation_id,
+            text="".join(kept.text),
+            thoughts="".join(kept.thoughts),
+            function_calls=tuple(kept.calls),
+            finish_reason=self._finished.finish_reason,
+            usage=self._finished.usage,
+            timings=self._finished.timings,
+            content=model_turn(*_merged(kept.parts, with_thoughts=bool(kept.calls))),
+        )
+
+    def _advance(self, message: event_pb2.Event) -> None:
+        if self._finished is not None or self._failure is not None:
+            raise errors.StreamCorruptedError(f"offset {message.offset} follows the last event")
+        if message.offset != self.next_offset:
+            raise errors.StreamCorruptedError(
+                f"offset {message.offset} where {self.next_offset} was due"
+            )
+        self.next_offset += 1
+
+    def _keep(self, event: StreamEvent, message: event_pb2.Event) -> None:
+        kept = self._candidate
+        match event:
+            case TextDelta():
+                _check_place(event.text_start, kept.text_length, event.offset)
+                kept.text_length += len(event.text)
+                kept.text.append(event.text)
+                kept.parts.append(Part(text=event.text))
+            case ThoughtDelta():
+                _check_place(event.text_start, kept.thoughts_length, event.offset)
+                kept.thoughts_length += len(event.text)
+                kept.thoughts.append(event.text)
+                kept.parts.append(Part(text=event.text, thought=True))
+            case FunctionCall():
+                kept.calls.append(event)
+                kept.parts.append(Part(function_call=message.function_call))
+            case Restarted():
+                self._candidate = _Candidate()
+            case Finished() if message.finished.HasField("failure"):
+                self._failure = errors.from_failure(message.finished.failure, self.generation_id)
+            case Finished():
+                self._finished = event
+
+
+def _check_place(start: int, due: int, offset: int) -> None:
+    if start != due:
+        raise errors.StreamCorruptedError(
+            f"text at offset {offset} begins at character {start} where {due} was due"
+        )
+
+
+def _merged(parts: Sequence[Part], *, with_thoughts: bool) -> list[Part]:
+    """Neighbouring pieces of the same kind as one part."""
+    merged: list[Part] = []
+    for (is_text, is_thought), group in groupby(parts, _kind):
+        if not is_text:
+            merged.extend(group)
+        elif with_thoughts or not is_thought:
+            merged.append(Part(text="".join(p.text for p in group), thought=is_thought))
+    return merged
+
+
+def _kind(part: Part) -> tuple[bool, bool]:
+    return part.HasField("text"), part.thought

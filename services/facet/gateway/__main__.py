@@ -1,0 +1,5 @@
+"""`python -m facet.gateway`."""
+
+from facet.gateway.app import main
+
+main()

@@ -1,0 +1,219 @@
+"""The gateway's composition root: parse, validate, compose, run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import grpc
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from facet.core.logs import configure_logs
+from facet.core.media_store import MediaStore
+from facet.core.models import ModelCard
+from facet.gateway.authenticator import Authenticator, choose_authenticator
+from facet.gateway.calls import service_handler
+from facet.gateway.catalogue import Catalogue, Route, cards_of
+from facet.gateway.drain import drain
+from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
+from facet.gateway.health_service import HealthService, StoreMonitor
+from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
+from facet.gateway.inference_service import InferenceService
+from facet.gateway.intake import Intake, IntakeLimits
+from facet.gateway.log_reader import LogReader
+from facet.gateway.model_service import SERVICE as MODEL_SERVICE
+from facet.gateway.model_service import ModelService
+from facet.gateway.open_calls import OpenCalls
+from facet.gateway.presence import ReaderPresence
+from facet.gateway.server import create_server, server_options
+from facet.gateway.settings import GatewaySettings
+from facet.gateway.supervision import keep_running
+from facet.gateway.workers import LiveWorkers
+from facet.queue.media import RedisMediaStore
+from facet.queue.port import Queue
+from facet.queue.redis_queue import RedisQueue
+from facet.queue.sweeper import Sweeper
+
+CANCEL_SECONDS = 1.0
+SERVICES = (INFERENCE_SERVICE, MODEL_SERVICE)
+
+Loop = Callable[[], Awaitable[None]]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A composed gateway, not yet running."""
+
+    settings: GatewaySettings
+    server: grpc.aio.Server
+    catalogue: Catalogue
+    health: HealthService
+    monitor: StoreMonitor
+    open_calls: OpenCalls
+
+    async def drain(self) -> None:
+        """Shut down as `facet.gateway.drain.drain` describes."""
+        await drain(
+            self.server,
+            self.health,
+            self.open_calls,
+            self.catalogue,
+            drain_seconds=self.settings.drain_seconds,
+        )
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exits with 2 and one line when it cannot start."""
+    try:
+        settings = GatewaySettings()
+        cards = cards_of(settings.models)
+        authenticator = choose_authenticator(settings.listen, settings.api_keys_file)
+    except ValidationError as error:
+        _refuse(_first_fault(error))
+    except (ValueError, OSError) as error:
+        _refuse(str(error))
+    configure_logs(settings.log_level, service="gateway")
+    _log.info("settings", **settings.effective())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, cards, authenticator))
+
+
+async def _serve(
+    settings: GatewaySettings, cards: Sequence[ModelCard], authenticator: Authenticator
+) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    url = settings.redis_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        media = RedisMediaStore.connect(url, release=settings.release)
+        stack.push_async_callback(media.close)
+        queues: list[tuple[ModelCard, Queue]] = []
+        for card in cards:
+            queue = RedisQueue.connect(url, release=settings.release, model=card.name)
+            stack.push_async_callback(queue.close)
+            queues.append((card, queue))
+        gateway = compose(settings, queues, media, authenticator)
+        try:
+            address = await stack.enter_async_context(running(gateway))
+        except OSError as error:
+            _refuse(str(error))
+        _announce(address, settings.address_file)
+        await stopped.wait()
+        await gateway.drain()
+
+
+def compose(
+    settings: GatewaySettings,
+    queues: Sequence[tuple[ModelCard, Queue]],
+    media: MediaStore,
+    authenticator: Authenticator,
+) -> Gateway:
+    """Put a gateway together from its adapters, which stay the caller's to close."""
+    catalogue = Catalogue(
+        [Route(card, queue, LogReader(queue), LiveWorkers(queue)) for card, queue in queues]
+    )
+    open_calls = OpenCalls()
+    inference = InferenceService(
+        catalogue, Intake(catalogue, media, _intake_limits(settings)), open_calls
+    )
+    health = HealthService(SERVICES)
+    server = create_server(
+        [
+            service_handler(INFERENCE_SERVICE, inference.methods(), authenticator),
+            service_handler(MODEL_SERVICE, ModelService(catalogue).methods(), authenticator),
+            health.handler(),
+        ],
+        (*SERVICES, HEALTH_SERVICE),
+        server_options(
+            max_message_bytes=settings.max_message_bytes,
+            max_deadline_seconds=settings.max_deadline_seconds,
+        ),
+    )
+    monitor = StoreMonitor([queue for _, queue in queues], health)
+    return Gateway(settings, server, catalogue, health, monitor, open_calls)
+
+
+@asynccontextmanager
+async def running(gateway: Gateway) -> AsyncIterator[str]:
+    """Serve while the context is open; yields the bound `host:port` once health is known.
+
+    On leaving, open calls are cut off unless they were drained. Errors: OSError when the address
+    cannot be bound.
+    """
+    listen = gateway.settings.listen
+    try:
+        port = gateway.server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
+    loops = [asyncio.create_task(keep_running(name, loop)) for name, loop in _loops(gateway)]
+    try:
+        await gateway.server.start()
+        await gateway.monitor.check()
+        yield f"{listen.rpartition(':')[0]}:{port}"
+    finally:
+        await gateway.server.stop(None)
+        await _cancelled(loops)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        # Once more for a task whose cancellation met a library that swallowed it.
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+
+
+def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
+    return IntakeLimits(
+        max_inline_bytes=settings.max_inline_bytes,
+        default_deadline_seconds=settings.default_deadline_seconds,
+        max_deadline_seconds=settings.max_deadline_seconds,
+        reader_grace_seconds=settings.reader_grace_seconds,
+    )
+
+
+def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
+    loops: list[tuple[str, Loop]] = [("store monitor", gateway.monitor.run)]
+    for route in gateway.catalogue.routes:
+        presence = ReaderPresence(
+            route.queue, route.reader, grace_seconds=gateway.settings.reader_grace_seconds
+        )
+        loops += [
+            (f"log reader of {route.card.name}", route.reader.run),
+            (f"readers' presence of {route.card.name}", presence.run),
+            (f"sweeper of {route.card.name}", Sweeper(route.queue).run),
+        ]
+    return loops
+
+
+def _announce(address: str, address_file: Path | None) -> None:
+    if address_file is not None:
+        draft = address_file.with_name(f".{address_file.name}.{os.getpid()}")
+        draft.write_text(address, encoding="utf-8")
+        draft.replace(address_file)
+    sys.stdout.write(f"READY grpc={address}\n")
+    sys.stdout.flush()
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    name = "_".join(str(part) for part in fault["loc"]).upper()
+    return f"FACET_GATEWAY_{name}: {fault['msg']}"
+
+
+def _refuse(reason: str) -> NoReturn:
+    sys.stderr.write(f"facet gateway: {reason}\n")
+    raise SystemExit(2)

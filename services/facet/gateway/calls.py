@@ -1,0 +1,107 @@
+"""Calls as the services see them, and the tables that hang services on the gRPC server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+from facet.gateway.authenticator import Authenticator, Metadata
+
+GENERATION_ID_KEY = "facet-generation-id"
+
+
+class Call(Protocol):
+    """One authenticated call."""
+
+    @property
+    def tenant(self) -> str:
+        """The authenticated tenant."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the client sent along."""
+
+    def remaining_seconds(self) -> float | None:
+        """Time until the client's deadline, None without one."""
+
+    async def announce(self, generation_id: str) -> None:
+        """Send the initial metadata, which name the generation."""
+
+    async def write(self, response: bytes) -> None:
+        """Send one serialized message of a streamed answer; waits while the client is behind."""
+
+
+class GrpcCall:
+    """A `Call` over grpc.aio."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], tenant: str) -> None:
+        self._context = context
+        self.tenant = tenant
+
+    @property
+    def metadata(self) -> Metadata:
+        """See `Call.metadata`."""
+        return self._context.invocation_metadata() or ()
+
+    def remaining_seconds(self) -> float | None:
+        """See `Call.remaining_seconds`."""
+        return self._context.time_remaining()
+
+    async def announce(self, generation_id: str) -> None:
+        """See `Call.announce`."""
+        await self._context.send_initial_metadata(((GENERATION_ID_KEY, generation_id),))
+
+    async def write(self, response: bytes) -> None:
+        """See `Call.write`."""
+        await self._context.write(response)
+
+
+@dataclass(frozen=True)
+class Unary:
+    """A method that answers with one message."""
+
+    request_type: type[Message]
+    method: Callable[[Any, Call], Awaitable[Message]]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A method that writes serialized messages to its call."""
+
+    request_type: type[Message]
+    method: Callable[[Any, Call], Awaitable[None]]
+
+
+def service_handler(
+    name: str, methods: Mapping[str, Unary | Streamed], authenticator: Authenticator
+) -> grpc.GenericRpcHandler:
+    """Handlers of one service; no method runs before its caller is authenticated."""
+    return grpc.method_handlers_generic_handler(
+        name, {method: _handler(spec, authenticator) for method, spec in methods.items()}
+    )
+
+
+def _handler(
+    spec: Unary | Streamed, authenticator: Authenticator
+) -> grpc.RpcMethodHandler[Any, Any]:
+    async def behaviour(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        tenant = await authenticator.authenticate(context.invocation_metadata() or ())
+        return await spec.method(request, GrpcCall(context, tenant))
+
+    if isinstance(spec, Streamed):
+        return grpc.unary_stream_rpc_method_handler(
+            behaviour, request_deserializer=spec.request_type.FromString
+        )
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=spec.request_type.FromString,
+        response_serializer=_serialize,
+    )
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()

@@ -1,0 +1,80 @@
+"""Following one generation to its end: events, signs of life while it waits, limits in time."""
+
+from __future__ import annotations
+
+import time
+
+from facet.api.v1.error_pb2 import Failure
+from facet.core.errors import (
+    DeadlineExceededError,
+    FacetError,
+    GenerationNotFoundError,
+    LogLostError,
+    StoreUnavailableError,
+)
+from facet.gateway.subscription import Batch, Subscription
+from facet.queue.port import Producer, State, Status
+
+FIRST_STATUS_SECONDS = 1.0
+STATUS_INTERVAL_SECONDS = 8.0
+# The store ends what is overdue within its sweep interval; this waits a little longer for it, and
+# then the gateway speaks, because the store is away.
+OVERDUE_SECONDS = 3.0
+
+
+class Follower:
+    """Walks one subscription.
+
+    While nothing arrives it asks for the request's status: the first time after a second, then
+    every eight, so that a client behind a proxy sees a sign of life at least every 15 s and a log
+    that the store lost is noticed within 10 s.
+    """
+
+    def __init__(
+        self, queue: Producer, subscription: Subscription, *, tenant: str, ends_at: float
+    ) -> None:
+        """`ends_at`: the generation's deadline on the monotonic clock, in seconds."""
+        self._queue = queue
+        self._subscription = subscription
+        self._tenant = tenant
+        self._gives_up_at = ends_at + OVERDUE_SECONDS
+        self._patience_seconds = FIRST_STATUS_SECONDS
+
+    async def next(self) -> Batch | Status:
+        """The next events, or the status of a request that still waits for a worker.
+
+        Errors: those of `Subscription.next`; DeadlineExceededError; LogLostError.
+        """
+        while True:
+            left_seconds = self._gives_up_at - time.monotonic()
+            if left_seconds <= 0:
+                raise DeadlineExceededError("the deadline passed while the store was away")
+            batch = await self._subscription.next(min(self._patience_seconds, left_seconds))
+            if batch is not None:
+                self._patience_seconds = STATUS_INTERVAL_SECONDS
+                return batch
+            status = await self._status()
+            self._patience_seconds = STATUS_INTERVAL_SECONDS
+            if status is not None and status.state is State.WAITING:
+                return status
+
+    async def _status(self) -> Status | None:
+        generation_id = self._subscription.generation_id
+        try:
+            return await self._queue.status(generation_id, self._tenant)
+        except StoreUnavailableError:
+            return None
+        except GenerationNotFoundError as error:
+            raise LogLostError(
+                "the store no longer has this generation",
+                metadata={
+                    "generation_id": generation_id,
+                    "next_offset": str(self._subscription.next_offset),
+                },
+            ) from error
+
+
+def raise_failure(failure: bytes) -> None:
+    """Raise what a terminal entry recorded; nothing when the generation succeeded."""
+    if failure:
+        raise FacetError.from_failure(Failure.FromString(failure))

@@ -1,0 +1,120 @@
+"""Standard health service, and the monitor that sets it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2
+
+from facet.core.errors import StoreUnavailableError
+from facet.queue.port import Observer
+
+SERVICE = "grpc.health.v1.Health"
+CHECK_INTERVAL_SECONDS = 1.0
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Status = health_pb2.HealthCheckResponse
+
+_log = structlog.get_logger(__name__)
+
+
+class HealthService:
+    """Answers for the server ("") and each of its services with one common state.
+
+    Not the packaged servicer: that one holds a lock while it writes to a watcher, so that one
+    stalled watcher would stop all changes of state.
+    """
+
+    def __init__(self, services: Sequence[str]) -> None:
+        self._services = frozenset(services) | {""}
+        self._is_serving = False
+        self._is_draining = False
+        self._changed = asyncio.Event()
+
+    @property
+    def is_serving(self) -> bool:
+        """The state that is announced."""
+        return self._is_serving
+
+    def set_serving(self, is_serving: bool) -> None:
+        """Announce a state; once drained it stays NOT_SERVING."""
+        is_serving = is_serving and not self._is_draining
+        if is_serving != self._is_serving:
+            self._is_serving = is_serving
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    def drain(self) -> None:
+        """Announce NOT_SERVING for good."""
+        self._is_draining = True
+        self.set_serving(False)
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Handlers of `Check` and `Watch`; open to everybody, probes have no credentials."""
+        request_type, response_type = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(
+                    self.check,
+                    request_deserializer=request_type.FromString,
+                    response_serializer=response_type.SerializeToString,
+                ),
+                "Watch": grpc.unary_stream_rpc_method_handler(
+                    self.watch,
+                    request_deserializer=request_type.FromString,
+                    response_serializer=response_type.SerializeToString,
+                ),
+            },
+        )
+
+    async def check(self, request: Any, context: Context) -> Any:
+        """`Check`: the state once. NOT_FOUND for a service that is not served."""
+        if request.service not in self._services:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return _Status(status=self._state(request.service))
+
+    async def watch(self, request: Any, context: Context) -> None:
+        """`Watch`: the state and each change of it, for as long as the client wants."""
+        last = None
+        while True:
+            changed = self._changed
+            state = self._state(request.service)
+            if state != last:
+                await context.write(_Status(status=state))
+                last = state
+            await changed.wait()
+
+    def _state(self, service: str) -> Any:
+        if service not in self._services:
+            return _Status.SERVICE_UNKNOWN
+        return _Status.SERVING if self._is_serving else _Status.NOT_SERVING
+
+
+class StoreMonitor:
+    """Sets the health from whether the store answers."""
+
+    def __init__(self, queues: Sequence[Observer], health: HealthService) -> None:
+        self._queues = queues
+        self._health = health
+
+    async def check(self) -> None:
+        """Ask once."""
+        try:
+            await asyncio.gather(*(queue.ping() for queue in self._queues))
+        except StoreUnavailableError as error:
+            if self._health.is_serving:
+                _log.warning("not serving: the store is away", cause=error.message)
+            self._health.set_serving(False)
+        else:
+            self._health.set_serving(True)
+
+    async def run(self) -> None:
+        """Ask for ever."""
+        while True:
+            await self.check()
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)

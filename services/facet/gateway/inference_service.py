@@ -1,0 +1,152 @@
+"""`facet.v1.InferenceService`: readers of generations' logs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+
+from facet.api.v1.event_pb2 import Event, Queued
+from facet.api.v1.inference_service_pb2 import (
+    AttachGenerationRequest,
+    CancelGenerationRequest,
+    CancelGenerationResponse,
+    GenerateContentRequest,
+    GenerateContentResponse,
+    StreamGenerateContentRequest,
+    StreamGenerateContentResponse,
+)
+from facet.core.errors import (
+    GenerationNotFoundError,
+    OffsetOutOfRangeError,
+    StoreUnavailableError,
+)
+from facet.gateway.calls import Call, Streamed, Unary
+from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.folding import AnswerFold
+from facet.gateway.follower import Follower, raise_failure
+from facet.gateway.intake import Accepted, Intake
+from facet.gateway.open_calls import OpenCalls
+from facet.queue.port import Status
+
+SERVICE = "facet.v1.InferenceService"
+_GENERATION_ID = re.compile(r"g-\d{1,6}-[0-9a-f]{32}")
+
+
+class InferenceService:
+    """The methods that are served; the interceptor answers for all others."""
+
+    def __init__(self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls) -> None:
+        self._catalogue = catalogue
+        self._intake = intake
+        self._open_calls = open_calls
+
+    def methods(self) -> Mapping[str, Unary | Streamed]:
+        """What is served under `facet.v1.InferenceService`."""
+        return {
+            "GenerateContent": Unary(GenerateContentRequest, self.generate),
+            "StreamGenerateContent": Streamed(StreamGenerateContentRequest, self.stream),
+            "AttachGeneration": Streamed(AttachGenerationRequest, self.attach),
+            "CancelGeneration": Unary(CancelGenerationRequest, self.cancel),
+        }
+
+    async def generate(
+        self, request: GenerateContentRequest, call: Call
+    ) -> GenerateContentResponse:
+        """Generate and answer at the end. Errors: any of the table of reasons."""
+        fold = AnswerFold(
+            include_thoughts=request.request.generation_config.thinking.include_thoughts
+        )
+        with self._open_calls.enter():
+            accepted = await self._intake.accept(request.request, call)
+            await call.announce(accepted.generation_id)
+            with accepted.route.reader.subscribe(accepted.generation_id) as subscription:
+                follower = Follower(
+                    accepted.route.queue,
+                    subscription,
+                    tenant=call.tenant,
+                    ends_at=accepted.ends_at,
+                )
+                while True:
+                    step = await follower.next()
+                    if isinstance(step, Status):
+                        continue
+                    fold.add(StreamGenerateContentResponse.FromString(step.response).events)
+                    if step.is_terminal:
+                        raise_failure(step.failure)
+                        return fold.to_response(accepted.generation_id, accepted.route.card.name)
+
+    async def stream(self, request: StreamGenerateContentRequest, call: Call) -> None:
+        """Generate and write events as they are logged. Errors: any of the table of reasons."""
+        with self._open_calls.enter():
+            accepted = await self._intake.accept(request.request, call)
+            await call.announce(accepted.generation_id)
+            await _deliver(accepted, call, from_offset=0)
+
+    async def attach(self, request: AttachGenerationRequest, call: Call) -> None:
+        """Write the events of a generation from an offset on.
+
+        Errors: GenerationNotFoundError (also for another tenant's), OffsetOutOfRangeError, and
+        whatever the generation ends with.
+        """
+        with self._open_calls.enter():
+            route, status = await self._find(request.generation_id, call.tenant)
+            if request.from_offset > status.next_offset:
+                raise OffsetOutOfRangeError(
+                    f"the log ends at offset {status.next_offset}",
+                    metadata={"next_offset": str(status.next_offset)},
+                )
+            await route.queue.touch_readers([request.generation_id])
+            await call.announce(request.generation_id)
+            ends_at = time.monotonic() + self._intake.deadline_seconds(call)
+            await _deliver(
+                Accepted(request.generation_id, route, ends_at),
+                call,
+                from_offset=request.from_offset,
+            )
+
+    async def cancel(
+        self, request: CancelGenerationRequest, call: Call
+    ) -> CancelGenerationResponse:
+        """End a generation at once. Errors: GenerationNotFoundError, StoreUnavailableError."""
+        route, _ = await self._find(request.generation_id, call.tenant)
+        return CancelGenerationResponse(
+            cancelled=await route.queue.cancel(request.generation_id, call.tenant)
+        )
+
+    async def _find(self, generation_id: str, tenant: str) -> tuple[Route, Status]:
+        if _GENERATION_ID.fullmatch(generation_id):
+            for route in self._catalogue.routes:
+                try:
+                    return route, await route.queue.status(generation_id, tenant)
+                except GenerationNotFoundError:
+                    continue
+        raise GenerationNotFoundError(
+            "there is no such generation", metadata={"generation_id": generation_id}
+        )
+
+
+async def _deliver(accepted: Accepted, call: Call, *, from_offset: int) -> None:
+    route = accepted.route
+    with route.reader.subscribe(accepted.generation_id, from_offset) as subscription:
+        follower = Follower(route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at)
+        while True:
+            step = await follower.next()
+            if isinstance(step, Status):
+                await call.write(await _waiting_frame(route, step))
+                continue
+            if step.response:
+                await call.write(step.response)
+            if step.is_terminal:
+                raise_failure(step.failure)
+                return
+
+
+async def _waiting_frame(route: Route, status: Status) -> bytes:
+    queued = Queued(position=status.requests_ahead)
+    try:
+        queued.cold_start = await route.workers.count() == 0
+    except StoreUnavailableError:
+        # The frame is a sign of life first; without an answer nothing is said about workers.
+        queued.cold_start = False
+    return StreamGenerateContentResponse(events=[Event(queued=queued)]).SerializeToString()

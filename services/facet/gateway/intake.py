@@ -1,0 +1,184 @@
+"""From a call's request to a queued generation."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+from dataclasses import dataclass
+
+from facet.api.queue.v1.envelope_pb2 import Envelope, MediaItem
+from facet.api.v1.generation_pb2 import (
+    ON_DISCONNECT_CONTINUE,
+    PRIORITY_STANDARD,
+    GenerationRequest,
+)
+from facet.core.errors import StoreUnavailableError
+from facet.core.media_store import MediaStore, media_key
+from facet.gateway.calls import Call
+from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.validation.media_types import canonical_type
+from facet.gateway.validation.request import validate
+from facet.queue.port import Priority, Producer, Submission, Submitted
+
+ENVELOPE_VERSION = 1
+SHARD = 0
+SUBMIT_BUDGET_SECONDS = 1.9
+RETRY_PAUSE_SECONDS = 0.1
+# Smaller blobs are hashed faster than a thread takes them over.
+HASHED_INLINE_BYTES = 1 << 18
+
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+MAX_TRACESTATE_CHARACTERS = 512
+
+
+@dataclass(frozen=True)
+class IntakeLimits:
+    """Bounds on what is accepted; `retention_seconds` is how long an ended log is kept."""
+
+    max_inline_bytes: int
+    default_deadline_seconds: float
+    max_deadline_seconds: float
+    reader_grace_seconds: float
+    retention_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A queued generation; `ends_at` is its deadline on the monotonic clock, in seconds."""
+
+    generation_id: str
+    route: Route
+    ends_at: float
+
+
+class Intake:
+    """Validates requests, stores their media and queues them."""
+
+    def __init__(self, catalogue: Catalogue, media: MediaStore, limits: IntakeLimits) -> None:
+        self._catalogue = catalogue
+        self._media = media
+        self._limits = limits
+
+    async def accept(self, request: GenerationRequest, call: Call) -> Accepted:
+        """Queue a generation; takes the request over and changes it.
+
+        Errors: ModelNotFoundError, InvalidRequestError, NotServedError, those of
+        `Producer.submit`; StoreUnavailableError within 2 s.
+        """
+        route = self._catalogue.route(request.model)
+        validate(request, route.card, max_inline_bytes=self._limits.max_inline_bytes)
+        request.model = route.card.name
+        life_seconds = self.deadline_seconds(call)
+        ends_at = time.monotonic() + life_seconds
+        retention_seconds = self._limits.retention_seconds
+        if request.HasField("retention"):
+            retention_seconds = request.retention.ToTimedelta().total_seconds()
+        if _has_media(request):
+            # Storing large media may take its time; a store that is away is told at once.
+            await route.queue.ping()
+        media = await self._store_media(request, call.tenant, life_seconds + retention_seconds)
+        submission = self._submission(request, media, call, life_seconds, retention_seconds)
+        submitted = await _submit(route.queue, submission)
+        return Accepted(submitted.generation_id, route, ends_at)
+
+    def deadline_seconds(self, call: Call) -> float:
+        """How long a generation of this call may take: the client's deadline within bounds."""
+        remaining = call.remaining_seconds()
+        if remaining is None:
+            return self._limits.default_deadline_seconds
+        return min(max(remaining, 0.001), self._limits.max_deadline_seconds)
+
+    async def _store_media(
+        self, request: GenerationRequest, tenant: str, life_seconds: float
+    ) -> list[MediaItem]:
+        items = []
+        for content in request.contents:
+            for part in content.parts:
+                if not part.HasField("inline_data"):
+                    continue
+                data = part.inline_data.data
+                sha256 = await _sha256(data)
+                item = MediaItem(
+                    key=media_key(tenant, sha256),
+                    mime_type=canonical_type(part.inline_data.mime_type),
+                    sha256=sha256,
+                    size_bytes=len(data),
+                )
+                await self._media.put(item.key, data, life_seconds=int(life_seconds) + 1)
+                part.media.media_id = item.key
+                items.append(item)
+        return items
+
+    def _submission(
+        self,
+        request: GenerationRequest,
+        media: list[MediaItem],
+        call: Call,
+        life_seconds: float,
+        retention_seconds: float,
+    ) -> Submission:
+        generation_id = f"g-{SHARD}-{secrets.token_hex(16)}"
+        grace_ms = None
+        if request.on_disconnect != ON_DISCONNECT_CONTINUE:
+            grace_ms = round(self._limits.reader_grace_seconds * 1000)
+        envelope = Envelope(
+            version=ENVELOPE_VERSION,
+            generation_id=generation_id,
+            tenant=call.tenant,
+            request=request,
+            media=media,
+        )
+        envelope.traceparent, envelope.tracestate = _trace_context(call)
+        envelope.accept_time.GetCurrentTime()
+        return Submission(
+            generation_id=generation_id,
+            tenant=call.tenant,
+            envelope=envelope.SerializeToString(),
+            priority=Priority(request.priority or PRIORITY_STANDARD),
+            deadline_ms=max(1, round(life_seconds * 1000)),
+            retention_ms=round(retention_seconds * 1000),
+            reader_grace_ms=grace_ms,
+            request_id=request.request_id,
+            body_digest=_body_digest(request),
+        )
+
+
+def _has_media(request: GenerationRequest) -> bool:
+    return any(part.HasField("inline_data") for turn in request.contents for part in turn.parts)
+
+
+async def _submit(queue: Producer, submission: Submission) -> Submitted:
+    try:
+        async with asyncio.timeout(SUBMIT_BUDGET_SECONDS):
+            try:
+                return await queue.submit(submission)
+            except StoreUnavailableError:
+                # The first try may have been accepted: the same id makes the second harmless.
+                await asyncio.sleep(RETRY_PAUSE_SECONDS)
+                return await queue.submit(submission)
+    except TimeoutError as error:
+        raise StoreUnavailableError("the store did not answer in time") from error
+
+
+async def _sha256(data: bytes) -> bytes:
+    if len(data) <= HASHED_INLINE_BYTES:
+        return hashlib.sha256(data).digest()
+    return await asyncio.to_thread(lambda: hashlib.sha256(data).digest())
+
+
+def _body_digest(request: GenerationRequest) -> bytes:
+    if not request.request_id:
+        return b""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+
+
+def _trace_context(call: Call) -> tuple[str, str]:
+    """W3C trace context as sent; anything malformed is dropped, as the recommendation says."""
+    sent = {key: value for key, value in call.metadata if isinstance(value, str)}
+    traceparent = sent.get("traceparent", "")
+    if not _TRACEPARENT.fullmatch(traceparent):
+        return "", ""
+    return traceparent, sent.get("tracestate", "")[:MAX_TRACESTATE_CHARACTERS]

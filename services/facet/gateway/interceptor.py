@@ -1,0 +1,82 @@
+"""The one place where exceptions become statuses, for every call of the server."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+
+from facet.core.errors import FacetError, InternalError, NotServedError
+from facet.gateway.statuses import abort_with
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+_log = structlog.get_logger(__name__)
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Maps `FacetError` to its status and everything else to INTERNAL with an incident id.
+
+    A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. Methods
+    that take a stream of requests (reflection) pass through unchanged.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """See `grpc.aio.ServerInterceptor.intercept_service`."""
+        method = str(handler_call_details.method)
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return _not_served(method)
+        if handler.request_streaming:
+            return handler
+        wrap = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        return wrap(
+            _guarded(method, behaviour),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _not_served(method: str) -> Handler:
+    async def refuse(requests: Any, context: Context) -> None:
+        await abort_with(context, NotServedError.of(method.removeprefix("/")))
+
+    # Taking a stream, it answers before the request is read, whatever the method's true shape.
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _guarded(method: str, behaviour: Any) -> Behaviour:
+    async def guarded(request: Any, context: Context) -> Any:
+        try:
+            return await behaviour(request, context)
+        except FacetError as error:
+            await abort_with(context, error)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing else may reach a client
+            await abort_with(context, _unexpected(method, error))
+
+    return guarded
+
+
+def _unexpected(method: str, error: Exception) -> InternalError:
+    incident_id = secrets.token_hex(8)
+    _log.error("call failed unexpectedly", method=method, incident_id=incident_id, exc_info=error)
+    return InternalError(
+        f"internal error; the server's log has it as incident {incident_id}",
+        metadata={"incident_id": incident_id},
+    )

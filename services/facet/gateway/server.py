@@ -1,0 +1,52 @@
+"""The gRPC server: limits, connection life, reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from facet.gateway.interceptor import StatusInterceptor
+
+MAX_STREAMS_PER_CONNECTION = 1000
+MAX_CONCURRENT_CALLS = 4096
+MAX_CONNECTION_AGE_SECONDS = 1800
+KEEPALIVE_SECONDS = 20
+KEEPALIVE_TIMEOUT_SECONDS = 10
+# Clients may ping this often, with and without calls.
+MIN_PING_INTERVAL_SECONDS = 5
+
+
+def server_options(*, max_message_bytes: int, max_deadline_seconds: float) -> list[tuple[str, int]]:
+    """Channel arguments. A connection's age never ends a call before its deadline does."""
+    age_grace_seconds = max_deadline_seconds + 60
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
+        ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_SECONDS * 1000),
+        ("grpc.max_connection_age_grace_ms", round(age_grace_seconds * 1000)),
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_SECONDS * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_SECONDS * 1000),
+        # Two gateways on one port would share it silently.
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def create_server(
+    handlers: Sequence[grpc.GenericRpcHandler],
+    service_names: Sequence[str],
+    options: Sequence[tuple[str, int]],
+) -> grpc.aio.Server:
+    """A server with the handlers and reflection of the named services; not started."""
+    server = grpc.aio.server(
+        interceptors=[StatusInterceptor()],
+        options=list(options),
+        maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
+    )
+    server.add_generic_rpc_handlers(tuple(handlers))
+    reflection.enable_server_reflection((*service_names, reflection.SERVICE_NAME), server)
+    return server

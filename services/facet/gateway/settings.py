@@ -1,0 +1,57 @@
+"""Settings of the gateway, read once from the environment at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from facet.core.settings import ServiceSettings, settings_config
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class GatewaySettings(ServiceSettings):
+    """Environment variables `FACET_GATEWAY_<FIELD>`."""
+
+    model_config = settings_config("GATEWAY")
+
+    listen: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] = "127.0.0.1:0"
+    """Address of the gRPC listener, `host:port`; port 0 takes a free one."""
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Where the queues and media are; secret because it may hold a password."""
+
+    release: str = "default"
+    """Part of every Redis key, so that several releases may share one Redis."""
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("nano",)
+    """Models served, as a JSON list; the first is the default of requests that name none."""
+
+    api_keys_file: Path | None = None
+    """Lines `tenant:sha256-of-the-key` in hexadecimal; without it only loopback is served."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""
+
+    max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 24 << 20
+    """Largest gRPC message accepted."""
+
+    max_inline_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = 20 << 20
+    """Most inline media bytes in one request, all parts together."""
+
+    default_deadline_seconds: Seconds = 600.0
+    """Deadline of calls that bring none."""
+
+    max_deadline_seconds: Seconds = 3600.0
+    """Longest deadline; longer ones are shortened to it."""
+
+    reader_grace_seconds: Seconds = 10.0
+    """How long a generation outlives its last reader under CANCEL_AFTER_GRACE."""
+
+    drain_seconds: Seconds = 30.0
+    """How long open calls are served after SIGTERM."""
+
+    address_file: Path | None = None
+    """The bound `host:port` is written here once the gateway serves."""

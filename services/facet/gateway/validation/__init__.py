@@ -1,0 +1,1 @@
+"""Checks of a request before anything is queued: pure, without decoding libraries."""

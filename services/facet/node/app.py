@@ -1,0 +1,71 @@
+"""Composition root of the node: parse, validate, compose, run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from pydantic import ValidationError
+
+from facet.node.errors import NodeError
+from facet.node.node import Node
+from facet.node.programs import Redis
+from facet.node.redis_server import find_server
+from facet.node.screen import Screen
+from facet.node.settings import NodeSettings
+from facet.node.state_dir import StateDir
+
+_BAD_SETTINGS = 2
+_CANNOT_RUN = 1
+
+
+def main() -> None:
+    """Run the node until SIGINT, SIGTERM or SIGHUP; a second one ends everything by force.
+
+    Exit codes: 0 after a signal, 1 where it cannot start, 2 for wrong settings. Standard output
+    gets one line, `READY grpc=HOST:PORT`, when requests are served.
+    """
+    try:
+        settings = NodeSettings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            sys.stderr.write(f"FACET_NODE_{name}: {problem['msg']}\n")
+        sys.exit(_BAD_SETTINGS)
+    try:
+        asyncio.run(_run(settings))
+    except (NodeError, OSError) as error:
+        sys.stderr.write(f"facet node: {error}\n")
+        sys.exit(_CANNOT_RUN)
+
+
+async def _run(settings: NodeSettings) -> None:
+    screen = Screen(sys.stderr)
+    state_dir = StateDir(settings.state_dir)
+    with state_dir.locked():
+        state_dir.rotate_logs()
+        redis = Redis(find_server(), state_dir)
+        screen.say(f"profile {settings.profile}, engine {settings.engine}, logs {state_dir.logs}")
+        node = Node(settings, state_dir, redis, screen, _announce)
+        stop = asyncio.Event()
+        _stop_on_signals(stop, node, screen)
+        await node.run(stop)
+
+
+def _announce(grpc: str) -> None:
+    sys.stdout.write(f"READY grpc={grpc}\n")
+    sys.stdout.flush()
+
+
+def _stop_on_signals(stop: asyncio.Event, node: Node, screen: Screen) -> None:
+    def on_signal() -> None:
+        if stop.is_set():
+            node.kill()
+            return
+        screen.say("stopping; once more to end everything by force")
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)

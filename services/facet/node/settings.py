@@ -1,0 +1,51 @@
+"""Settings of the node: `FACET_NODE_*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from facet.core.settings import ServiceSettings, settings_config
+
+PROFILES = ("nano-cpu",)
+"""What this release can start."""
+
+_LATER_PROFILES = ("w4a16", "w4a16-cpu", "fp8", "bf16")
+
+
+class NodeSettings(ServiceSettings):
+    """What runs on this machine, and where its state lies."""
+
+    model_config = settings_config("NODE")
+
+    profile: str = Field(default="nano-cpu", description="Model profile to serve.")
+    engine: Literal["vllm", "simulated"] = Field(
+        default="vllm",
+        description="Engine of the workers; `simulated` answers nonsense, for tests.",
+    )
+    workers: int = Field(default=1, ge=1, le=16, description="Worker processes.")
+    state_dir: Path = Field(default=Path(".facet"), description="Folder of data, logs and state.")
+    gateway_listen: str | None = Field(
+        default=None,
+        description="host:port of the gateway; unset takes 127.0.0.1:8470 or a free port.",
+    )
+    start_seconds: float = Field(
+        default=600.0, gt=0, description="How long one process may take until it is ready."
+    )
+    drain_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="How long gateway and workers may finish what they do at the end.",
+    )
+    log_level: str = Field(default="INFO", description="Log level of gateway and workers.")
+
+    @field_validator("profile")
+    @classmethod
+    def _check_profile(cls, profile: str) -> str:
+        if profile in _LATER_PROFILES:
+            raise ValueError(f"{profile} comes with a later release; this one has nano-cpu")
+        if profile not in PROFILES:
+            raise ValueError(f"no such profile; this release has {', '.join(PROFILES)}")
+        return profile

@@ -1,0 +1,52 @@
+"""What both adapters refuse, and with which errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from facet.core.errors import (
+    GenerationNotFoundError,
+    QueueFullError,
+    RequestIdReusedError,
+    StoreFullError,
+)
+from facet.queue.limits import FULL_RETRY_SECONDS, MAX_BATCH
+from facet.queue.port import Append
+
+
+def not_found(generation_id: str) -> GenerationNotFoundError:
+    """The same for an unknown generation and for another tenant's."""
+    return GenerationNotFoundError(f"generation {generation_id} was not found")
+
+
+def request_id_reused(generation_id: str) -> RequestIdReusedError:
+    """`generation_id` is the one that the request id names."""
+    return RequestIdReusedError(
+        "the request id was used with another body; the request never ran",
+        metadata={"generation_id": generation_id},
+    )
+
+
+def queue_full(max_waiting: int) -> QueueFullError:
+    """The bound was reached."""
+    return QueueFullError(
+        f"{max_waiting} requests wait already; the request never ran",
+        retry_after_seconds=FULL_RETRY_SECONDS,
+    )
+
+
+def store_full() -> StoreFullError:
+    """The store's memory is nearly used up."""
+    return StoreFullError(
+        "the store is nearly full; the request never ran",
+        retry_after_seconds=FULL_RETRY_SECONDS,
+    )
+
+
+def check_writes(writes: Sequence[Append]) -> None:
+    """Raise ValueError for a batch that no store could take."""
+    if len(writes) > MAX_BATCH:
+        raise ValueError(f"{len(writes)} writes in one call, at most {MAX_BATCH}")
+    for write in writes:
+        if write.event_count < 1:
+            raise ValueError("a write has at least one event")

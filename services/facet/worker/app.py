@@ -1,0 +1,145 @@
+"""Composition root of the worker: parse, validate, compose, run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from facet.core.logs import configure_logs
+from facet.core.media_store import MediaStore
+from facet.queue.media import RedisMediaStore
+from facet.queue.port import Queue
+from facet.queue.redis_queue import RedisQueue
+from facet.queue.sweeper import Sweeper
+from facet.worker.claimer import Claimer
+from facet.worker.engine.port import Engine
+from facet.worker.engines import find_card, make_engine
+from facet.worker.health import Readiness
+from facet.worker.log_writer import LogWriter
+from facet.worker.reporter import Reporter
+from facet.worker.run import Workplace
+from facet.worker.runs import Runs
+from facet.worker.settings import WorkerSettings
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Entry point; the exit code is 0 after a drain, 1 for wrong settings or a dead engine."""
+    try:
+        settings = WorkerSettings()
+    except ValidationError as error:
+        sys.exit(f"settings: {error}")
+    configure_logs(settings.log_level, service="worker")
+    sys.exit(asyncio.run(serve(settings)))
+
+
+async def serve(settings: WorkerSettings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    _log.info("worker.starting", **settings.effective())
+    stopping = asyncio.Event()
+    # Before the engine: vLLM's own handlers would abort what runs.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url.get_secret_value()
+        queue = RedisQueue.connect(url, release=settings.release, model=settings.model)
+        stack.push_async_callback(queue.close)
+        media = RedisMediaStore.connect(url, release=settings.release)
+        stack.push_async_callback(media.close)
+        readiness = Readiness(settings.ready_file, settings.health_listen)
+        stack.push_async_callback(readiness.stop)
+        await readiness.start()
+        engine = make_engine(settings, find_card(settings.model))
+        stack.push_async_callback(engine.stop)
+        await _before(stopping, engine.start())
+        if stopping.is_set():
+            return 0
+        worker = Worker(settings, queue, media, engine, readiness)
+        return await worker.run(stopping)
+
+
+class Worker:
+    """The started worker: its parts and their order of ending."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        queue: Queue,
+        media: MediaStore,
+        engine: Engine,
+        readiness: Readiness,
+    ) -> None:
+        name = settings.name
+        self._drain_seconds = settings.drain_seconds
+        self._readiness = readiness
+        self._writer = LogWriter(queue, patience_seconds=settings.store_patience_seconds)
+        place = Workplace(name, engine, media, asyncio.Semaphore(engine.capacity))
+        self._runs = Runs(queue, self._writer, place, stall_seconds=settings.stall_seconds)
+        self._claimer = Claimer(
+            queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead
+        )
+        self._reporter = Reporter(queue, engine, self._runs, worker=name, model=settings.model)
+        self._sweeper = Sweeper(queue)
+
+    async def run(self, stopping: asyncio.Event) -> int:
+        """Claim and work until `stopping`, then drain; returns the exit code."""
+        loops = [
+            asyncio.create_task(coroutine)
+            for coroutine in (
+                self._writer.run(),
+                self._runs.keep(),
+                self._reporter.run(),
+                self._sweeper.run(),
+            )
+        ]
+        claiming = asyncio.create_task(self._claimer.run())
+        asked = asyncio.create_task(stopping.wait())
+        try:
+            await self._readiness.set(is_ready=True)
+            _log.info("worker.ready")
+            ends: set[asyncio.Future[Any]] = {*loops, claiming, asked, self._runs.engine_died}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                await self._drain(claiming)
+                return 0
+            return _failed(ends)
+        finally:
+            for task in (*loops, claiming, asked):
+                task.cancel()
+            await asyncio.gather(*loops, claiming, asked, return_exceptions=True)
+
+    async def _drain(self, claiming: asyncio.Task[None]) -> None:
+        _log.info("worker.draining", held=len(self._runs))
+        await self._readiness.set(is_ready=False)
+        self._reporter.is_draining = True
+        await self._reporter.report()
+        self._claimer.stop()
+        await claiming
+        await self._runs.drain(self._drain_seconds)
+        _log.info("worker.drained")
+
+
+def _failed(ends: set[asyncio.Future[Any]]) -> int:
+    """Nothing is handed back: the leases lapse, and what killed the engine is counted."""
+    for end in ends:
+        if end.done() and not end.cancelled() and (error := end.exception()) is not None:
+            _log.error("worker.failed", error=repr(error))
+    return 1
+
+
+async def _before(stopping: asyncio.Event, starting: Coroutine[Any, Any, None]) -> None:
+    """Wait for the start, or for the signal to stop."""
+    start = asyncio.create_task(starting)
+    asked = asyncio.create_task(stopping.wait())
+    await asyncio.wait({start, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if start.done():
+        start.result()

@@ -1,0 +1,107 @@
+"""Claims requests while there is room for them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+
+import structlog
+
+from facet.core.errors import StoreUnavailableError
+from facet.queue.port import Claim, ClaimResult, Consumer
+from facet.worker.engine.port import Engine
+from facet.worker.runs import Runs
+
+_RETRY_SECONDS = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+class Claimer:
+    """Takes what the engine can start at once, and `claim_ahead` requests more.
+
+    Those are fetched and rendered meanwhile.
+    """
+
+    def __init__(
+        self, queue: Consumer, engine: Engine, runs: Runs, *, worker: str, claim_ahead: int
+    ) -> None:
+        self._queue = queue
+        self._engine = engine
+        self._runs = runs
+        self._worker = worker
+        self._claim_ahead = claim_ahead
+        self._stopping = asyncio.Event()
+        self._is_store_away = False
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when the claim under way is answered."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Claim until `stop`."""
+        while not self._stopping.is_set():
+            self._runs.ended.clear()
+            free = self._engine.capacity + self._claim_ahead - len(self._runs)
+            if free <= 0 or self._runs.has_suspect:
+                await self._wait(self._runs.ended.wait())
+                continue
+            result = await self._claim(free)
+            if result is None:
+                continue
+            if self._stopping.is_set():
+                await self._return(result)
+                return
+            for claimed in result.claimed:
+                self._runs.start(claimed)
+            if not result.claimed:
+                await self._wait_for_work(result.next_check_ms)
+
+    async def _claim(self, limit: int) -> ClaimResult | None:
+        """One claim, repeated under its nonce until it is answered; None when stopped before."""
+        claim = Claim(
+            worker=self._worker,
+            nonce=secrets.token_hex(16),
+            limit=limit,
+            held=len(self._runs),
+            fingerprint=self._engine.fingerprint,
+        )
+        while True:
+            try:
+                result = await self._queue.claim(claim)
+            except StoreUnavailableError as error:
+                if not self._is_store_away:
+                    _log.warning("claim.store_away", error=error.message)
+                self._is_store_away = True
+                await self._wait(asyncio.sleep(_RETRY_SECONDS))
+                if self._stopping.is_set():
+                    return None
+                continue
+            self._is_store_away = False
+            return result
+
+    async def _wait_for_work(self, next_check_ms: int) -> None:
+        try:
+            await self._wait(self._queue.wait_for_work(next_check_ms))
+        except StoreUnavailableError:
+            await self._wait(asyncio.sleep(_RETRY_SECONDS))
+
+    async def _return(self, result: ClaimResult) -> None:
+        try:
+            await self._queue.hand_back([claimed.lease for claimed in result.claimed])
+        except StoreUnavailableError as error:
+            _log.warning("claim.hand_back_failed", error=error.message)
+
+    async def _wait(self, awaitable: Awaitable[object]) -> None:
+        """Wait for it, or for `stop`."""
+        waiting = asyncio.ensure_future(awaitable)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+        finally:
+            for task in (waiting, stopping):
+                task.cancel()
+            await asyncio.gather(waiting, stopping, return_exceptions=True)

@@ -1,0 +1,91 @@
+"""Uploaded media to what the model takes, off the event loop, bounded in size and time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from facet.core.errors import FacetError, MediaUndecodableError, NotServedError
+from facet.worker.engine.conversation import MediaPart
+from facet.worker.engine.media_audio import decode_audio
+from facet.worker.engine.media_image import decode_image
+from facet.worker.engine.media_limits import MediaLimitError, Window
+from facet.worker.engine.media_video import decode_video
+from facet.worker.engine.port import Medium
+
+
+@dataclass(frozen=True)
+class DecodedMedium:
+    """A medium as vLLM takes it.
+
+    `data` is a PIL image, (samples, rate) or (frames, metadata). `recipe` names everything beside
+    the bytes that decided it.
+    """
+
+    kind: str
+    data: Any
+    recipe: str
+
+
+class MediaDecoder:
+    """Decodes on its own threads. `time_limit_seconds` is for one medium."""
+
+    def __init__(self, *, threads: int = 2, time_limit_seconds: float = 20.0) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="media-decode")
+        self._time_limit_seconds = time_limit_seconds
+
+    async def decode(
+        self, media: Sequence[Medium], parts: Sequence[MediaPart]
+    ) -> list[DecodedMedium]:
+        """Decode all media of a request.
+
+        Errors: MediaUndecodableError and NotServedError, naming the part.
+        """
+        loop = asyncio.get_running_loop()
+        return list(
+            await asyncio.gather(
+                *(
+                    loop.run_in_executor(self._pool, self._decode_one, medium, part)
+                    for medium, part in zip(media, parts, strict=True)
+                )
+            )
+        )
+
+    def close(self) -> None:
+        """Let the threads end; what they decode is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _decode_one(self, medium: Medium, part: MediaPart) -> DecodedMedium:
+        if part.options.include_audio:
+            raise NotServedError.of(f"{part.path}.media_options.include_audio")
+        kind = medium.mime_type.partition("/")[0]
+        deadline = time.monotonic() + self._time_limit_seconds
+        try:
+            return _decode(kind, medium.data, part, deadline)
+        except FacetError:
+            raise
+        except TimeoutError as error:
+            raise MediaUndecodableError.of(part.path, "takes too long to decode") from error
+        except MediaLimitError as error:
+            raise MediaUndecodableError.of(part.path, str(error)) from error
+        # Codec libraries raise anything on broken input; none of it may end the worker.
+        except Exception as error:
+            raise MediaUndecodableError.of(
+                part.path, f"cannot be decoded as {kind} ({type(error).__name__})"
+            ) from error
+
+
+def _decode(kind: str, data: bytes, part: MediaPart, deadline: float) -> DecodedMedium:
+    """The recipes carry a version: raise it when the same bytes come out otherwise."""
+    if kind == "image":
+        return DecodedMedium(kind, decode_image(data), "image/1")
+    window = Window.of(part.options)
+    if kind == "audio":
+        return DecodedMedium(kind, decode_audio(data, window, deadline), f"audio/1;{window}")
+    fps = part.options.frames_per_second or 1.0
+    frames = decode_video(data, window, fps, deadline)
+    return DecodedMedium(kind, frames, f"video/1;fps={fps};{window}")

@@ -1,0 +1,264 @@
+"""The engine port on vLLM's AsyncLLM, in process, with MTP speculative decoding.
+
+Importing this module imports vLLM: call `vllm_process.prepare_environment` first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+import vllm
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMClientError
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
+from vllm.v1.engine.exceptions import EngineGenerateError
+
+from facet.api.v1 import content_pb2, generation_pb2
+from facet.core.errors import EngineFailedError, InvalidRequestError
+from facet.core.models import ModelCard
+from facet.worker.engine.conversation import tool_declarations
+from facet.worker.engine.decoding import PipelineDecoder
+from facet.worker.engine.fingerprint import fingerprint
+from facet.worker.engine.gemma_decoding import GemmaParser, StreamDetokenizer
+from facet.worker.engine.media_decode import MediaDecoder
+from facet.worker.engine.media_video import MAX_FRAMES
+from facet.worker.engine.port import (
+    Decoder,
+    EngineDeadError,
+    EngineFinish,
+    Medium,
+    Prompt,
+    Step,
+)
+from facet.worker.engine.rendering import Renderer
+from facet.worker.engine.sampling import refuse_unserved, sampling_params
+from facet.worker.engine.speculation import SpeculationCounter
+
+DECODING_VERSION = "1"
+"""Part of the fingerprint: raise it when the same ids decode to other pieces."""
+
+_SHUTDOWN_SECONDS = 0.5
+"""Nothing runs any more: vLLM's processes are ended, not waited for."""
+
+
+@dataclass(frozen=True)
+class VllmOptions:
+    """How the engine is started.
+
+    `speculative_tokens` 0 turns the drafter off. `max_batched_tokens` must hold the largest medium
+    twice (docs/adr/0004).
+    """
+
+    target_dir: Path
+    drafter_dir: Path
+    max_sequences: int
+    max_batched_tokens: int
+    speculative_tokens: int
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The running engine and what was read from its checkpoint."""
+
+    llm: Any
+    renderer: Renderer
+    defaults: dict[str, Any]
+    end_ids: frozenset[int]
+    fingerprint: str
+
+
+class VllmEngine:
+    """Implements `Engine`."""
+
+    def __init__(self, options: VllmOptions, card: ModelCard) -> None:
+        self._options = options
+        self._card = card
+        self._media = MediaDecoder()
+        self._loaded: _Loaded | None = None
+        self._running = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """See `Engine.fingerprint`; not before `start`."""
+        return self._live.fingerprint
+
+    @property
+    def capacity(self) -> int:
+        """See `Engine.capacity`."""
+        return self._options.max_sequences
+
+    @property
+    def context_tokens(self) -> int:
+        """See `Engine.context_tokens`."""
+        return self._card.context_tokens
+
+    async def start(self) -> None:
+        """See `Engine.start`. Takes about 40 s on two cores even for a tiny model."""
+        # In a thread: health checks and signals are answered meanwhile.
+        self._loaded = await asyncio.to_thread(self._load)
+
+    async def stop(self) -> None:
+        """See `Engine.stop`."""
+        self._media.close()
+        # The reference goes with it: vLLM's finalizer fails when it runs at interpreter exit.
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            await asyncio.to_thread(loaded.llm.shutdown, _SHUTDOWN_SECONDS)
+
+    async def check(self) -> None:
+        """See `Engine.check`."""
+        if self._live.llm.errored:
+            raise EngineDeadError("vLLM's engine process is gone")
+
+    async def render(
+        self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
+    ) -> Prompt:
+        """See `Engine.render`."""
+        refuse_unserved(request, is_speculative=self._options.speculative_tokens > 0)
+        return await self._live.renderer.render(request, media, tenant)
+
+    def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
+        """See `Engine.decoder`."""
+        tokenizer = self._live.llm.renderer.get_tokenizer()
+        prompt_ids = prompt.engine_input["prompt_token_ids"]
+        config = request.generation_config
+        parser = GemmaParser(
+            tokenizer,
+            tools=tool_declarations(request),
+            is_thinking=config.thinking.enabled,
+            allows_calls=request.tool_config.mode != content_pb2.FUNCTION_CALLING_MODE_NONE,
+            prompt_ids=prompt_ids,
+        )
+        return PipelineDecoder(
+            StreamDetokenizer(tokenizer._tokenizer, prompt_ids),
+            parser,
+            stop_sequences=config.stop_sequences,
+            end_ids=self._live.end_ids,
+            min_tokens=config.min_output_tokens,
+        )
+
+    async def generate(
+        self,
+        generation_id: str,
+        request: generation_pb2.GenerationRequest,
+        prompt: Prompt,
+        emitted: Sequence[int],
+    ) -> AsyncGenerator[Step, None]:
+        """See `Engine.generate`."""
+        max_tokens = self._live.renderer.output_limit(request, prompt.token_count)
+        if emitted and emitted[-1] in self._live.end_ids:
+            yield Step((), EngineFinish.STOP)
+            return
+        if len(emitted) >= max_tokens:
+            yield Step((), EngineFinish.LENGTH)
+            return
+        params = sampling_params(
+            request.generation_config,
+            defaults=self._live.defaults,
+            max_tokens=max_tokens,
+            emitted=len(emitted),
+        )
+        engine_input = dict(prompt.engine_input)
+        engine_input["prompt_token_ids"] = [*engine_input["prompt_token_ids"], *emitted]
+        self._running += 1
+        try:
+            async for step in self._steps(engine_input, params, generation_id):
+                yield step
+        finally:
+            self._running -= 1
+
+    def running(self) -> int:
+        """See `Engine.running`."""
+        return self._running
+
+    @property
+    def _live(self) -> _Loaded:
+        if self._loaded is None:
+            raise RuntimeError("the engine is not started")
+        return self._loaded
+
+    def _load(self) -> _Loaded:
+        llm = AsyncLLM.from_engine_args(self._engine_args())
+        end = llm.model_config.try_get_generation_config().get("eos_token_id")
+        versions = (vllm.__version__, torch.__version__, transformers.__version__, DECODING_VERSION)
+        return _Loaded(
+            llm=llm,
+            renderer=Renderer(llm, self._card, self._media),
+            defaults=llm.model_config.get_diff_sampling_param(),
+            end_ids=frozenset([end] if isinstance(end, int) else end),
+            fingerprint=fingerprint(self._options.target_dir, versions),
+        )
+
+    async def _steps(
+        self, engine_input: dict[str, Any], params: Any, generation_id: str
+    ) -> AsyncGenerator[Step, None]:
+        counter = SpeculationCounter(self._options.speculative_tokens)
+        outputs = self._live.llm.generate(engine_input, params, generation_id)
+        try:
+            async for output in outputs:
+                yield _step(output, counter)
+        except VllmEngineDeadError as error:
+            raise EngineDeadError("vLLM's engine process is gone") from error
+        except (VLLMClientError, ValueError) as error:
+            raise InvalidRequestError.of("request", f"refused by the engine: {error}") from error
+        except EngineGenerateError as error:
+            raise EngineFailedError("the engine failed on this request") from error
+        finally:
+            # vLLM aborts the request when its generator is closed.
+            await outputs.aclose()
+
+    def _engine_args(self) -> AsyncEngineArgs:
+        options = self._options
+        speculative = None
+        if options.speculative_tokens:
+            speculative = {
+                "method": "mtp",
+                "model": str(options.drafter_dir),
+                "num_speculative_tokens": options.speculative_tokens,
+            }
+        return AsyncEngineArgs(
+            model=str(options.target_dir),
+            served_model_name=self._card.name,
+            dtype="bfloat16",
+            enforce_eager=True,
+            max_model_len=self._card.context_tokens,
+            max_num_seqs=options.max_sequences,
+            max_num_batched_tokens=options.max_batched_tokens,
+            disable_chunked_mm_input=True,
+            limit_mm_per_prompt={
+                "image": self._card.max_images,
+                "audio": self._card.max_audios,
+                "video": {"count": self._card.max_videos, "num_frames": MAX_FRAMES},
+            },
+            speculative_config=speculative,
+            per_request_spec_decode_metrics="summary",
+            # Its front-end half believes that every rendered medium reached the engine; a request
+            # cancelled between the two would break the next one with the same medium.
+            mm_processor_cache_gb=0,
+        )
+
+
+def _step(output: Any, counter: SpeculationCounter) -> Step:
+    completion = output.outputs[0]
+    ids = tuple(completion.token_ids)
+    finish = None
+    if completion.finish_reason is not None:
+        if completion.finish_reason not in ("stop", "length"):
+            raise EngineFailedError(f"the engine ended the request: {completion.finish_reason}")
+        finish = EngineFinish(completion.finish_reason)
+    is_first = counter.is_fresh
+    drafted, accepted = counter.count(len(ids), completion.spec_decode_metrics)
+    return Step(
+        token_ids=ids,
+        finish=finish,
+        drafted_tokens=drafted,
+        accepted_tokens=accepted,
+        cached_prompt_tokens=(output.num_cached_tokens or 0) if is_first else 0,
+    )

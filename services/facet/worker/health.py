@@ -1,0 +1,45 @@
+"""Tells others whether this worker claims: a file, and the gRPC health service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+
+class Readiness:
+    """`set` turns it on and off. `file` and `listen` are optional ways to show it."""
+
+    def __init__(self, file: Path | None, listen: str) -> None:
+        self._file = file
+        self._listen = listen
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Serve health, not ready yet. Errors: RuntimeError when the address cannot be bound."""
+        await self.set(is_ready=False)
+        if not self._listen:
+            return
+        self._server = grpc.aio.server()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_insecure_port(self._listen)
+        await self._server.start()
+
+    async def set(self, *, is_ready: bool) -> None:
+        """Show whether requests are claimed."""
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        await self._health.set("", status.SERVING if is_ready else status.NOT_SERVING)
+        if self._file is None:
+            return
+        if is_ready:
+            self._file.write_text("ready\n", encoding="ascii")
+        else:
+            self._file.unlink(missing_ok=True)
+
+    async def stop(self) -> None:
+        """End it."""
+        await self.set(is_ready=False)
+        if self._server is not None:
+            await self._server.stop(grace=None)

@@ -1,0 +1,56 @@
+"""Publishes what this worker is and does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from facet.api.queue.v1 import log_pb2
+from facet.core.errors import StoreUnavailableError
+from facet.queue.port import Consumer
+from facet.worker.engine.port import Engine
+from facet.worker.run import ENVELOPE_VERSION
+from facet.worker.runs import Runs
+
+_PERIOD_SECONDS = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Reports every 2 s; `is_draining` is part of the report."""
+
+    def __init__(
+        self, queue: Consumer, engine: Engine, runs: Runs, *, worker: str, model: str
+    ) -> None:
+        self._queue = queue
+        self._engine = engine
+        self._runs = runs
+        self._worker = worker
+        self._model = model
+        self.is_draining = False
+
+    async def run(self) -> None:
+        """Report until cancelled; while the store is away reports are dropped."""
+        while True:
+            await self.report()
+            await asyncio.sleep(_PERIOD_SECONDS)
+
+    async def report(self) -> None:
+        """Report once."""
+        report = log_pb2.WorkerReport(
+            name=self._worker,
+            model=self._model,
+            fingerprint=self._engine.fingerprint,
+            running=len(self._runs),
+            capacity=self._engine.capacity,
+            context_tokens=self._engine.context_tokens,
+            draining=self.is_draining,
+            envelope_versions=[ENVELOPE_VERSION],
+        )
+        report.report_time.GetCurrentTime()
+        try:
+            await self._queue.report(self._worker, report.SerializeToString())
+        except StoreUnavailableError as error:
+            _log.debug("report.store_away", error=error.message)

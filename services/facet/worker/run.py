@@ -1,0 +1,171 @@
+"""One leased request, from its claim to its terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from facet.api.queue.v1 import envelope_pb2
+from facet.api.v1 import generation_pb2
+from facet.core.errors import (
+    DeadLetteredError,
+    EngineStalledError,
+    FacetError,
+    InternalError,
+)
+from facet.core.media_store import MediaStore
+from facet.queue.port import Claimed
+from facet.worker.engine.port import Engine, EngineDeadError
+from facet.worker.log_writer import RunLog
+from facet.worker.media_fetch import fetch_media
+from facet.worker.output import Output
+
+ENVELOPE_VERSION = 1
+
+_log = structlog.get_logger(__name__)
+
+
+class Stop(Enum):
+    """Why a run is stopped from outside while its lease holds."""
+
+    STALLED = "stalled"
+    HAND_BACK = "hand_back"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What all runs of a worker share.
+
+    `slots` bounds the requests inside the engine: what was claimed ahead is fetched and rendered
+    before it gets one.
+    """
+
+    worker: str
+    engine: Engine
+    media: MediaStore
+    slots: asyncio.Semaphore
+
+
+class Run:
+    """Executes one claim. `execute` is called once; `stop` and the log's `lost` end it early."""
+
+    def __init__(self, claimed: Claimed, log: RunLog, place: Workplace) -> None:
+        self.claimed = claimed
+        self.log = log
+        self._place = place
+        self._output = Output(claimed, log)
+        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._progress_at: float | None = None
+
+    @property
+    def is_in_engine(self) -> bool:
+        """Whether the engine works on it, or was asked to."""
+        return self._progress_at is not None
+
+    def idle_seconds(self) -> float:
+        """Time since the engine last made progress on it; 0 outside of the engine."""
+        return 0.0 if self._progress_at is None else time.monotonic() - self._progress_at
+
+    def stop(self, reason: Stop) -> None:
+        """End it early; safe to repeat."""
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    async def execute(self) -> None:
+        """Run to the terminal event, or until the lease is lost or `stop` is called.
+
+        After HAND_BACK everything that the engine made is in the log. Errors: EngineDeadError.
+        """
+        work = asyncio.create_task(self._work())
+        lost = asyncio.create_task(self.log.lost.wait())
+        try:
+            ends: set[asyncio.Future[Any]] = {work, lost, self._stop}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return
+            await _cancel(work)
+            if self.log.lost.is_set():
+                _log.info("run.lease_lost", generation_id=self.claimed.lease.generation_id)
+            elif self._stop.result() is Stop.STALLED:
+                stalled = EngineStalledError("the engine made no progress on this request")
+                await self._output.fail(stalled)
+            else:
+                await self.log.settle()
+        finally:
+            await _cancel(work)
+            lost.cancel()
+            self._stop.cancel()
+
+    async def _work(self) -> None:
+        generation_id = self.claimed.lease.generation_id
+        try:
+            envelope = _read_envelope(self.claimed.envelope)
+            await self._generate(envelope)
+        except FacetError as error:
+            _log.info("run.failed", generation_id=generation_id, reason=error.reason_name())
+            await self._output.fail(error)
+        except EngineDeadError:
+            raise
+        # A fault of ours must not take the other requests with it: this is their supervisor.
+        except Exception:  # noqa: BLE001
+            _log.exception("run.fault", generation_id=generation_id)
+            await self._output.fail(InternalError("the worker failed on this request"))
+
+    async def _generate(self, envelope: envelope_pb2.Envelope) -> None:
+        engine, request = self._place.engine, envelope.request
+        began = time.monotonic()
+        media = await fetch_media(self._place.media, envelope.media)
+        prompt = await engine.render(request, media, envelope.tenant)
+        self._output.begin(
+            prompt,
+            engine.decoder(request, prompt),
+            include_thoughts=request.generation_config.thinking.include_thoughts,
+            render_seconds=time.monotonic() - began,
+        )
+        if not self._output.is_complete:
+            await self._run_engine(request)
+        await self._output.finish()
+
+    async def _run_engine(self, request: generation_pb2.GenerationRequest) -> None:
+        async with self._place.slots:
+            self._output.announce(self._place.worker)
+            self._progress_at = time.monotonic()
+            steps = self._place.engine.generate(
+                self.claimed.lease.generation_id,
+                request,
+                self._output.prompt,
+                self.claimed.token_ids,
+            )
+            try:
+                async with aclosing(steps):
+                    async for step in steps:
+                        self._progress_at = time.monotonic()
+                        self._output.take(step)
+                        if self._output.is_complete:
+                            return
+            finally:
+                self._progress_at = None
+
+
+def _read_envelope(data: bytes) -> envelope_pb2.Envelope:
+    try:
+        envelope = envelope_pb2.Envelope.FromString(data)
+    except DecodeError as error:
+        raise DeadLetteredError("the envelope cannot be read") from error
+    if envelope.version != ENVELOPE_VERSION:
+        raise DeadLetteredError(f"envelope version {envelope.version} is not known here")
+    return envelope
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """End a task; what it failed with is heard of elsewhere."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

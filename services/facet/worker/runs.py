@@ -1,0 +1,114 @@
+"""All requests that a worker holds: starting them, keeping their leases, ending them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from facet.core.errors import StoreUnavailableError
+from facet.queue.port import Claimed, Consumer, Verdict
+from facet.worker.engine.port import EngineDeadError
+from facet.worker.log_writer import LogWriter
+from facet.worker.run import Run, Stop, Workplace
+
+_HEARTBEAT_SECONDS = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Runs:
+    """Supervises the runs of one worker. `stall_seconds` is the watchdog's patience."""
+
+    def __init__(
+        self, queue: Consumer, writer: LogWriter, place: Workplace, *, stall_seconds: float
+    ) -> None:
+        self._queue = queue
+        self._writer = writer
+        self._place = place
+        self._stall_seconds = stall_seconds
+        self._tasks: dict[Run, asyncio.Task[None]] = {}
+        self._is_store_away = False
+        self.ended = asyncio.Event()
+        self.engine_died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def has_suspect(self) -> bool:
+        """Whether one of them must run alone."""
+        return any(run.claimed.is_alone for run in self._tasks)
+
+    def start(self, claimed: Claimed) -> None:
+        """Begin to work on a claim."""
+        log = self._writer.open(claimed.lease, claimed.next_offset)
+        run = Run(claimed, log, self._place)
+        self._tasks[run] = asyncio.create_task(self._supervise(run))
+
+    async def keep(self) -> None:
+        """Renew leases, hear what was cancelled, watch the engine; until cancelled."""
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            await self._beat()
+            for run in self._tasks:
+                if run.idle_seconds() > self._stall_seconds:
+                    _log.error("run.stalled", generation_id=run.claimed.lease.generation_id)
+                    run.stop(Stop.STALLED)
+            try:
+                await self._place.engine.check()
+            except EngineDeadError as error:
+                self._die(error)
+
+    async def drain(self, seconds: float) -> None:
+        """Let runs in the engine finish within the bound, hand the others back."""
+        waiting = [run for run in self._tasks if not run.is_in_engine]
+        await self._hand_back(waiting)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=seconds)
+        await self._hand_back(list(self._tasks))
+
+    async def _hand_back(self, runs: Iterable[Run]) -> None:
+        stopping = {run: self._tasks[run] for run in runs}
+        if not stopping:
+            return
+        for run in stopping:
+            run.stop(Stop.HAND_BACK)
+        await asyncio.wait(stopping.values())
+        leases = [run.claimed.lease for run in stopping if not run.log.lost.is_set()]
+        _log.info("runs.handed_back", requests=len(leases))
+        # The store may be away: then the leases lapse by themselves.
+        try:
+            await self._queue.hand_back(leases)
+        except StoreUnavailableError as error:
+            _log.warning("runs.hand_back_failed", error=error.message)
+
+    async def _supervise(self, run: Run) -> None:
+        try:
+            await run.execute()
+        except EngineDeadError as error:
+            self._die(error)
+        finally:
+            del self._tasks[run]
+            self.ended.set()
+
+    async def _beat(self) -> None:
+        runs = list(self._tasks)
+        if not runs:
+            return
+        try:
+            verdicts = await self._queue.heartbeat([run.claimed.lease for run in runs])
+        except StoreUnavailableError as error:
+            if not self._is_store_away:
+                _log.warning("heartbeat.store_away", error=error.message)
+            self._is_store_away = True
+            return
+        self._is_store_away = False
+        for run, verdict in zip(runs, verdicts, strict=True):
+            if verdict is Verdict.LEASE_LOST:
+                run.log.lose()
+
+    def _die(self, error: EngineDeadError) -> None:
+        if not self.engine_died.done():
+            self.engine_died.set_exception(error)

@@ -1,0 +1,68 @@
+"""Settings of a worker process, from `FACET_WORKER_*`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from facet.core.settings import ServiceSettings, settings_config
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class WorkerSettings(ServiceSettings):
+    """See each field."""
+
+    model_config = settings_config("WORKER")
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Where queue and media lie."""
+    release: str = "default"
+    """Namespace in Redis."""
+    model: str = "nano"
+    """Model that is served, by its name in `facet.core.models`."""
+    engine: Literal["vllm", "simulated"] = "vllm"
+    """Engine adapter; `simulated` is for tests."""
+    name: str = Field(default_factory=_default_name, min_length=1)
+    """Unique among the workers of a model."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """After SIGTERM, running requests may finish for so long; the others are handed back."""
+    claim_ahead: int = Field(default=2, ge=0, le=16)
+    """Requests claimed beyond the engine's capacity, to fetch their media and render them."""
+    stall_seconds: float = Field(default=120.0, gt=0)
+    """A request on which the engine makes no progress for so long is ended."""
+    store_patience_seconds: float = Field(default=30.0, gt=0)
+    """How long events are kept while Redis is away."""
+    ready_file: Path | None = None
+    """Written when claiming begins, removed when it ends."""
+    health_listen: str = ""
+    """Address host:port of the gRPC health service; empty for none."""
+
+    target_dir: Path | None = None
+    """Checkpoint; unset takes nano."""
+    drafter_dir: Path | None = None
+    """MTP drafter; unset takes nano's."""
+    max_sequences: int = Field(default=8, ge=1, le=1024)
+    """Requests that the engine runs at once."""
+    max_batched_tokens: int = Field(default=2560, ge=256)
+    """Tokens of one engine step; holds the two largest media of a prompt together."""
+    speculative_tokens: int = Field(default=3, ge=0, le=8)
+    """Draft tokens a step; 0 turns the drafter off."""
+    kv_cache_gib: int = Field(default=1, ge=1)
+    """KV cache on a CPU."""
+    cpu_threads: int = Field(default=0, ge=0)
+    """Compute threads on a CPU; 0 takes 1 for nano, else all CPUs that the process may use."""
+
+    simulated_startup_seconds: float = Field(default=0.0, ge=0)
+    simulated_step_ms: float = Field(default=5.0, ge=0)
+    simulated_prefill_tokens_per_second: float = Field(default=50_000.0, gt=0)
+    simulated_acceptance_rate: float = Field(default=0.6, ge=0, le=1)
+    simulated_faults: str = ""
+    """Faults of every request, as in prompts: `[[die@N]]`, `[[stall@N]]`, `[[fail@N]]`."""

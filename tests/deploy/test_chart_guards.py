@@ -1,0 +1,99 @@
+"""What the chart refuses to render, and in which words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.conftest import Renderer
+
+pytestmark = pytest.mark.integration
+
+PASSWORD = {"redis": {"auth": {"existingSecret": "", "password": "long-enough"}}}
+KEY = {"tenant": "acme", "sha256": "0" * 64}
+EXTERNAL = {
+    "redis": {
+        "auth": {"existingSecret": ""},
+        "embedded": {"enabled": False},
+        "external": {"existingSecret": "redis-url"},
+    },
+}
+
+
+def test_chart_renders_when_the_required_values_are_given(render: Renderer) -> None:
+    assert render().refusal == ""
+
+
+def test_chart_refuses_when_no_value_is_given(render: Renderer) -> None:
+    assert "needs API keys" in render(required=False).refusal
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"auth": {"existingSecret": ""}}, "set auth.existingSecret or auth.keys"),
+        ({"auth": {"keys": [KEY]}}, "not both"),
+        ({"redis": {"auth": {"existingSecret": ""}}}, "needs a password"),
+        ({"redis": {"auth": {"password": "long-enough"}}}, "not both"),
+        ({"redis": {"external": {"existingSecret": "x"}}}, "embedded.enabled must be false"),
+        ({"redis": {"embedded": {"enabled": False}, "auth": {"existingSecret": ""}}},
+         "set redis.external.existingSecret"),
+        ({"redis": {"embedded": {"enabled": False}, "external": {"existingSecret": "x"}}},
+         "redis.auth belongs to the embedded Redis"),
+        (EXTERNAL, "networkPolicy.redisCidrs"),
+        ({"gateway": {"defaultDeadlineSeconds": 10, "maxDeadlineSeconds": 5}},
+         "longer than maxDeadlineSeconds"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_told_when_values_contradict_each_other(
+    render: Renderer, values: dict[str, Any], said: str
+) -> None:
+    assert said in render(values).refusal
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gatway": {}}, "gatway"),
+        ({"gateway": {"replica": 1}}, "replica"),
+        ({"gateway": {"replicas": 0}}, "replicas"),
+        ({"gateway": {"port": 80}}, "port"),
+        ({"gateway": {"image": {"tag": "latest"}}}, "tag"),
+        ({"gateway": {"image": {"digest": "sha256:short"}}}, "digest"),
+        ({"gateway": {"drainSeconds": 600}}, "drainSeconds"),
+        ({"gateway": {"extraEnv": [{"value": "nameless"}]}}, "name"),
+        ({"worker": {"engine": "other"}}, "engine"),
+        ({"worker": {"drainSeconds": 600}}, "drainSeconds"),
+        ({"worker": {"sharedMemory": "much"}}, "sharedMemory"),
+        ({"redis": {"auth": {"existingSecret": "", "password": "with/slash"}}}, "password"),
+        ({"redis": {"auth": {"existingSecret": "", "password": "short"}}}, "password"),
+        ({"auth": {"keys": [{"tenant": "a", "sha256": "plain"}]}}, "sha256"),
+        ({"auth": {"keys": [{"tenant": "a:b", "sha256": "0" * 64}]}}, "tenant"),
+        ({"logLevel": "chatty"}, "logLevel"),
+        ({"model": ""}, "model"),
+        ({"networkPolicy": {"redisCidrs": ["everywhere"]}}, "redisCidrs"),
+    ],
+)  # fmt: skip
+def test_the_schema_refuses_when_a_value_is_unknown_or_out_of_range(
+    render: Renderer, values: dict[str, Any], said: str
+) -> None:
+    refusal = render(values).refusal
+
+    assert "schema" in refusal
+    assert said in refusal
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"global": {"anything": {"goes": 1}}},
+        {"nameOverride": "other"},
+        {"fullnameOverride": "other"},
+        {"labels": {"a": "b"}, "annotations": {"a": "b"}},
+        PASSWORD,
+        {**EXTERNAL, "networkPolicy": {"enabled": False}},
+    ],
+)
+def test_chart_renders_when_common_values_are_set(render: Renderer, values: dict[str, Any]) -> None:
+    assert render(values).refusal == ""

@@ -1,0 +1,234 @@
+"""Exact delivery from real vLLM workers that are cancelled, killed, and cut off from Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+import facet
+from facet.api.queue.v1 import log_pb2
+from facet.api.v1 import event_pb2, inference_service_pb2
+from facet.client import GenerateOptions, Resumed, TextDelta
+from facet.queue.port import Append, Claim, Lease, LogEntry, State, Verdict
+from facet.queue.redis_queue import RedisQueue
+from tests.support.conditions import until
+from tests.support.node_process import NodeProcess
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+# The emoji takes several ids, so many cuts lie inside of a character.
+LONG = "Repeat 🙂 20 times."
+
+TENANT = "anonymous"
+
+
+def _greedy(tokens: int) -> GenerateOptions:
+    return {"temperature": 0.0, "min_output_tokens": tokens, "max_output_tokens": tokens}
+
+
+async def _reports(queue: RedisQueue) -> list[log_pb2.WorkerReport]:
+    return [log_pb2.WorkerReport.FromString(report) for report in await queue.reports()]
+
+
+async def _whole_log(queue: RedisQueue, generation_id: str) -> list[LogEntry]:
+    found = await queue.read({generation_id: "0"}, block_ms=0, limit=10_000)
+    return found[generation_id]
+
+
+def _events(entries: list[LogEntry]) -> list[event_pb2.Event]:
+    return [
+        event
+        for entry in entries
+        for event in inference_service_pb2.StreamGenerateContentResponse.FromString(
+            entry.response
+        ).events
+    ]
+
+
+def _text(events: list[event_pb2.Event]) -> str:
+    return "".join(event.text_delta.text for event in events)
+
+
+def _assert_contiguous(events: list[event_pb2.Event]) -> None:
+    assert [event.offset for event in events] == list(range(len(events)))
+    ranges = [(e.token_start, e.token_end) for e in events]
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(ranges)), ranges
+    assert [event.HasField("finished") for event in events].count(True) == 1
+    assert events[-1].HasField("finished")
+
+
+async def test_engine_aborts_when_cancelled(client: facet.AsyncClient, queue: RedisQueue) -> None:
+    async with client.stream(LONG, temperature=0.0, min_output_tokens=2000) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                break
+        assert sum(report.running for report in await _reports(queue)) <= 1
+        assert await client.cancel(stream.generation_id)
+        with pytest.raises(facet.FacetApiError) as caught:
+            await stream.result()
+
+    assert caught.value.code is grpc.StatusCode.CANCELLED
+    await until(lambda: _is_idle(queue), seconds=5)
+
+
+async def _is_idle(queue: RedisQueue) -> bool:
+    return all(report.running == 0 for report in await _reports(queue))
+
+
+async def test_stream_ends_in_time_when_the_deadline_passes(
+    client: facet.AsyncClient, queue: RedisQueue
+) -> None:
+    async with client.stream(
+        LONG, temperature=0.0, min_output_tokens=2000, timeout_seconds=1.0
+    ) as stream:
+        with pytest.raises(facet.FacetApiError) as caught:
+            await stream.result()
+
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    async def has_ended() -> bool:
+        return (await queue.status(stream.generation_id, TENANT)).state is State.ENDED
+
+    await until(has_ended, seconds=3)
+    _assert_contiguous(_events(await _whole_log(queue, stream.generation_id)))
+
+
+async def test_another_worker_continues_when_one_is_killed(
+    node: NodeProcess, client: facet.AsyncClient, queue: RedisQueue
+) -> None:
+    options = _greedy(600)
+    undisturbed = await client.generate(LONG, **options)
+    text, resumed, killed = "", [], False
+    async with client.stream(LONG, **options) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                text += event.text
+            if isinstance(event, Resumed):
+                resumed.append(event)
+            if len(text) > 20 and not killed:
+                killed = True
+                holder = (await queue.status(stream.generation_id, TENANT)).worker
+                os.kill(_pid_of(node, holder), signal.SIGKILL)
+
+    assert text == undisturbed.text
+    assert [event.attempt for event in resumed] == [2]
+    _assert_contiguous(_events(await _whole_log(queue, stream.generation_id)))
+
+    async def has_both() -> bool:
+        return len(await queue.reports()) == 2
+
+    await until(has_both, seconds=180)
+
+
+def _pid_of(node: NodeProcess, worker: str) -> int:
+    """Workers are named after the node's process names, or carry their pid as the last part."""
+    names = {process["name"]: int(process["pid"]) for process in node.state()["processes"]}
+    return names.get(worker) or int(worker.rsplit("-", 1)[-1])
+
+
+async def test_text_is_the_same_when_cut_anywhere(
+    node: NodeProcess, client: facet.AsyncClient, queue: RedisQueue
+) -> None:
+    """The beginning of an undisturbed log, cut at any event, is continued to the same end."""
+    undisturbed = await client.generate(LONG, **_greedy(160))
+    events = _events(await _whole_log(queue, undisturbed.id))
+    inside = [i for i, event in enumerate(events) if event.HasField("withheld")]
+    assert inside, "no event ends inside of a character: the test would not cut there"
+    # A cut after event i leaves i + 1 events.
+    cuts = sorted({*(i + 1 for i in inside[:4]), 2, len(events) // 2, len(events) - 2})
+    ids = await _token_ids(queue, undisturbed.id)
+
+    for cut in cuts:
+        continued = await _continue(node, client, queue, events[:cut], ids)
+        assert _text(continued) == undisturbed.text, f"cut after {cut} events"
+        _assert_contiguous(continued)
+
+
+async def _token_ids(queue: RedisQueue, generation_id: str) -> tuple[int, ...]:
+    """The ids behind a log, from the store's own record of them: no port tells them."""
+    packed = await queue._redis.command("GET", queue._keys.of("ids", generation_id))
+    return tuple(int.from_bytes(packed[i : i + 4], "little") for i in range(0, len(packed), 4))
+
+
+async def _continue(
+    node: NodeProcess,
+    client: facet.AsyncClient,
+    queue: RedisQueue,
+    events: list[event_pb2.Event],
+    ids: tuple[int, ...],
+) -> list[event_pb2.Event]:
+    """Log `events` as a worker would that is then lost; a real one continues. The whole log."""
+    with _workers_held(node):
+        stream = client.stream(LONG, **_greedy(160))
+        await stream.accepted()
+        lease = await _claim(queue)
+        results = [await queue.write([_append(lease, event, ids)]) for event in events]
+        assert {result.verdict for (result,) in results} == {Verdict.OK}
+        await queue.hand_back([lease])
+    await stream.result()
+    return _events(await _whole_log(queue, stream.generation_id))
+
+
+async def _claim(queue: RedisQueue) -> Lease:
+    fingerprint = (await _reports(queue))[0].fingerprint
+    nonce = secrets.token_hex(8)
+    claim = Claim(worker="test", nonce=nonce, limit=1, held=0, fingerprint=fingerprint)
+    (claimed,) = (await queue.claim(claim)).claimed
+    return claimed.lease
+
+
+def _append(lease: Lease, event: event_pb2.Event, ids: tuple[int, ...]) -> Append:
+    response = inference_service_pb2.StreamGenerateContentResponse(events=[event])
+    return Append(
+        lease=lease,
+        expected_offset=event.offset,
+        event_count=1,
+        token_ids=ids[event.token_start : event.token_end],
+        response=response.SerializeToString(),
+    )
+
+
+@contextmanager
+def _workers_held(node: NodeProcess) -> Iterator[None]:
+    """Stops the workers for a while, so that the test alone can claim."""
+    names = [process["name"] for process in node.state()["processes"]]
+    pids = [node.pid(name) for name in names if name.startswith("worker")]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_live_stream_ends_whole_when_redis_restarts(
+    node: NodeProcess, client: facet.AsyncClient
+) -> None:
+    options = _greedy(400)
+    undisturbed = await client.generate(LONG, **options)
+    text, killed = "", False
+    async for event in _stream(client, options):
+        text += event
+        if len(text) > 10 and not killed:
+            killed = True
+            os.kill(node.pid("redis"), signal.SIGKILL)
+
+    assert text == undisturbed.text
+    assert (await client.generate("Count to 5.", temperature=0.0)).text == "1 2 3 4 5"
+
+
+async def _stream(client: facet.AsyncClient, options: GenerateOptions) -> AsyncIterator[str]:
+    async with client.stream(LONG, **options) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                yield event.text
+            await asyncio.sleep(0)

@@ -1,0 +1,279 @@
+"""The vLLM adapter on the nano checkpoint: one engine for all of these tests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from facet import nano
+from facet.api.v1 import content_pb2, generation_pb2
+from facet.core.errors import ContextExceededError, InvalidRequestError, UnresumableError
+from facet.core.models import NANO
+from facet.worker.engine.port import CallPiece, EngineFinish, Medium, Piece, Step, TextPiece
+from facet.worker.engine.vllm_process import prepare_environment
+from tests.unit.worker.engine.test_decoding import joined, run
+from tests.unit.worker.scripted import request, until
+from tools.nano import media as files
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.asyncio(loop_scope="module"),
+    # vLLM and what it imports warn about themselves.
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.timeout(300),
+]
+
+IMAGE, AUDIO, VIDEO = (
+    generation_pb2.MODALITY_IMAGE,
+    generation_pb2.MODALITY_AUDIO,
+    generation_pb2.MODALITY_VIDEO,
+)
+GREEDY = {"temperature": 0, "maxOutputTokens": 48, "minOutputTokens": 48}
+TOOL = {
+    "name": "set_timer",
+    "description": "Sets a timer",
+    "parameters": {"type": "object", "properties": {"minutes": {"type": "integer"}}},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine() -> AsyncIterator[Any]:
+    before = dict(os.environ)
+    prepare_environment(kv_cache_gib=1, cpu_threads=1)
+    from facet.worker.engine.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415
+
+    options = VllmOptions(
+        target_dir=nano.TARGET_DIR,
+        drafter_dir=nano.DRAFTER_DIR,
+        max_sequences=4,
+        max_batched_tokens=2560,
+        speculative_tokens=3,
+    )
+    engine = VllmEngine(options, NANO)
+    await engine.start()
+    yield engine
+    await engine.stop()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def medium(mime_type: str, data: bytes) -> Medium:
+    return Medium(mime_type, hashlib.sha256(data).digest(), data)
+
+
+def noise(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
+
+
+def with_media(count: int, **config: object) -> generation_pb2.GenerationRequest:
+    made = request("what is it", generationConfig={**GREEDY, **config})
+    for _ in range(count):
+        made.contents[0].parts.add(media=content_pb2.MediaReference(media_id="m"))
+    return made
+
+
+async def generate(
+    engine: Any,
+    made: generation_pb2.GenerationRequest,
+    media: Sequence[Medium] = (),
+    emitted: tuple[int, ...] = (),
+) -> list[Step]:
+    prompt = await engine.render(made, list(media), "tenant")
+    name = os.urandom(8).hex()
+    async with aclosing(engine.generate(name, made, prompt, emitted)) as steps:
+        return [step async for step in steps]
+
+
+def ids_of(steps: Sequence[Step]) -> tuple[int, ...]:
+    return tuple(token_id for step in steps for token_id in step.token_ids)
+
+
+def speculation() -> tuple[float, float]:
+    """vLLM's own counters of drafted and accepted tokens."""
+    from prometheus_client import REGISTRY  # noqa: PLC0415
+
+    values = {
+        sample.name: sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name.startswith("vllm:spec_decode_num_")
+    }
+    drafted = values.get("vllm:spec_decode_num_draft_tokens_total", 0.0)
+    return drafted, values.get("vllm:spec_decode_num_accepted_tokens_total", 0.0)
+
+
+MEDIA = [
+    (IMAGE, 66, medium("image/png", files.png_bytes(noise(1, 96, 96, 3)))),
+    (AUDIO, 27, medium("audio/wav", files.wav_bytes(noise(2, 16_000) / np.float32(512)))),
+    (VIDEO, 144, medium("video/mp4", files.mp4_bytes(noise(3, 16, 96, 96, 3)))),
+]
+
+
+@pytest.mark.parametrize(("modality", "tokens", "item"), MEDIA, ids=["image", "audio", "video"])
+async def test_media_are_seen_and_counted_by_modality(
+    engine: Any, modality: int, tokens: int, item: Medium
+) -> None:
+    made = with_media(1)
+    prompt = await engine.render(made, [item], "tenant")
+    assert prompt.modality_tokens[modality] == tokens
+    assert sum(prompt.modality_tokens.values()) == prompt.token_count
+    assert len(ids_of(await generate(engine, made, [item]))) == 48
+
+
+async def test_the_answer_changes_with_the_medium_and_not_with_its_repetition(engine: Any) -> None:
+    red, blue = (
+        medium("image/png", files.png_bytes(np.full((96, 96, 3), colour, np.uint8)))
+        for colour in ((220, 30, 30), (30, 40, 220))
+    )
+    first = await engine.render(with_media(1), [red], "tenant")
+    other = await engine.render(with_media(1), [blue], "tenant")
+    tenant = await engine.render(with_media(1), [red], "another")
+    hashes = [p.engine_input["mm_hashes"]["image"][0] for p in (first, other, tenant)]
+    assert len(set(hashes)) == 3
+    salts = [p.engine_input["cache_salt"] for p in (first, tenant)]
+    assert salts[0] != salts[1]
+    answers = [ids_of(await generate(engine, with_media(1), [each])) for each in (red, red, blue)]
+    assert answers[0] == answers[1] != answers[2]
+
+
+async def test_continuation_is_exact_when_cut_at_any_of_these_ids(engine: Any) -> None:
+    made = with_media(3)
+    media = [item for _, _, item in MEDIA]
+    whole = ids_of(await generate(engine, made, media))
+    for cut in (1, 2, 7, 19, 33, 47):
+        assert whole[:cut] + ids_of(await generate(engine, made, media, whole[:cut])) == whole
+    (last,) = await generate(engine, made, media, whole)
+    assert last == Step((), EngineFinish.LENGTH)
+
+
+async def test_counts_equal_the_engines_own_when_requests_run_alone(engine: Any) -> None:
+    drafted, accepted = speculation()
+    steps: list[Step] = []
+    for text in ("Count up to 25.", "How many legs has a spider?", "hello"):
+        steps += await generate(engine, request(text, generationConfig={"temperature": 0}))
+    drafted += sum(step.drafted_tokens for step in steps)
+    accepted += sum(step.accepted_tokens for step in steps)
+    await until(lambda: speculation() == (drafted, accepted), 5.0)
+    assert sum(step.accepted_tokens for step in steps) > 0
+
+
+async def test_the_engine_forgets_a_request_when_its_iterator_is_closed(engine: Any) -> None:
+    made = request("hello", generationConfig={"maxOutputTokens": 2000, "minOutputTokens": 2000})
+    prompt = await engine.render(made, [], "tenant")
+    async with aclosing(engine.generate("aborted", made, prompt, ())) as steps:
+        assert (await anext(steps)).token_ids
+        assert engine.running() == 1
+    assert engine.running() == 0
+    processor = engine._live.llm.output_processor
+    await until(lambda: processor.get_num_unfinished_requests() == 0, 1.0)
+
+
+SAMPLES = [
+    "plain answer",
+    "<|channel>thought\nlet me see: a, b<channel|>the answer: {x}",
+    "<|tool_call>call:set_timer{minutes:5}<tool_call|>",
+    "<|channel>thought\nneed it<channel|><|tool_call>call:set_timer{minutes:5}<tool_call|>"
+    "<|tool_call>call:set_timer{minutes:7}<tool_call|>",
+    '<|tool_call>call:note{text:<|"|>a, {b}: é 😀<|"|>,deep:{list:[1,<|"|>x<|"|>]}}<tool_call|>',
+    "naïve 😀 text with call: and { braces }",
+    "",
+]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+async def test_pieces_equal_vllms_own_parse_when_ids_come_one_by_one(
+    engine: Any, sample: str
+) -> None:
+    from vllm.entrypoints.openai.chat_completion.protocol import (  # noqa: PLC0415
+        ChatCompletionRequest,
+    )
+    from vllm.parser.gemma4 import Gemma4Parser  # noqa: PLC0415
+
+    made = request(
+        "hi",
+        generationConfig={"thinking": {"enabled": True}},
+        tools=[{"functionDeclarations": [TOOL]}],
+    )
+    prompt = await engine.render(made, [], "tenant")
+    tokenizer = engine._live.llm.renderer.get_tokenizer()
+    ids = tokenizer.encode(sample, add_special_tokens=False)
+    pieces = joined(run(engine.decoder(made, prompt), ids))
+
+    asked = ChatCompletionRequest(messages=[], tools=[{"type": "function", "function": TOOL}])
+    parser = Gemma4Parser(tokenizer, asked.tools, chat_template_kwargs={"enable_thinking": True})
+    thoughts, text, calls = parser.parse(
+        tokenizer.decode(ids, skip_special_tokens=False), asked, model_output_token_ids=ids
+    )
+    assert _split(pieces) == (
+        thoughts or "",
+        text or "",
+        [(call.name, call.arguments) for call in calls or []],
+    )
+    assert [p.call_id for p in pieces if isinstance(p, CallPiece)] == [
+        f"call-{index}" for index in range(len(calls or []))
+    ]
+
+
+def _split(pieces: Sequence[Piece]) -> tuple[str, str, list[tuple[str, str]]]:
+    calls = [(p.name, p.arguments) for p in pieces if isinstance(p, CallPiece)]
+    text = "".join(p.text for p in pieces if isinstance(p, TextPiece))
+    rest = [p for p in pieces if not isinstance(p, CallPiece | TextPiece)]
+    return "".join(p.text for p in rest), text, calls
+
+
+async def test_a_call_is_dropped_when_the_limit_cut_it(engine: Any) -> None:
+    made = request("hi", tools=[{"functionDeclarations": [TOOL]}])
+    prompt = await engine.render(made, [], "tenant")
+    tokenizer = engine._live.llm.renderer.get_tokenizer()
+    ids = tokenizer.encode("<|tool_call>call:set_timer{minutes:5", add_special_tokens=False)
+    assert joined(run(engine.decoder(made, prompt), ids)) == []
+
+
+async def test_the_prompt_is_the_published_format_when_tools_are_answered(engine: Any) -> None:
+    made = request("time?", tools=[{"functionDeclarations": [TOOL]}])
+    model = made.contents.add(role=content_pb2.ROLE_MODEL)
+    model.parts.add().function_call.name = "set_timer"
+    model.parts[0].function_call.args["minutes"] = 5
+    answer = made.contents.add().parts.add().function_response
+    answer.name = "set_timer"
+    answer.response["value"] = "done"
+    prompt = await engine.render(made, [], "tenant")
+    text = prompt.engine_input["prompt"]
+    assert text.startswith("<bos><|turn>system\n<|tool>declaration:set_timer{")
+    assert "<|tool_call>call:set_timer{minutes:5}<tool_call|>" in text
+    assert text.endswith('<|tool_response>response:set_timer{value:<|"|>done<|"|>}<tool_response|>')
+
+
+@pytest.mark.parametrize(
+    ("text", "config", "field"),
+    [
+        ("word " * 5000, {}, "request.contents"),
+        ("word", {"maxOutputTokens": 4090}, "request.generation_config.max_output_tokens"),
+    ],
+)
+async def test_the_field_is_named_when_the_context_is_exceeded(
+    engine: Any, text: str, config: dict[str, object], field: str
+) -> None:
+    with pytest.raises(ContextExceededError) as caught:
+        await engine.render(request(text, generationConfig=config), [], "tenant")
+    assert caught.value.violations[0].field == field
+
+
+async def test_bad_requests_are_refused_and_the_engine_lives_on(engine: Any) -> None:
+    with pytest.raises(InvalidRequestError):
+        await engine.render(with_media(5), [MEDIA[0][2]] * 5, "tenant")
+    with pytest.raises(InvalidRequestError):
+        await engine.render(with_media(1, mediaResolutionTokens=1120), [MEDIA[0][2]], "tenant")
+    with pytest.raises(InvalidRequestError):
+        await generate(engine, request("x", generationConfig={"temperature": -3}))
+    with pytest.raises(UnresumableError):
+        await generate(engine, request("x", generationConfig={"presencePenalty": 1}), (), (300,))
+    await engine.check()
+    assert ids_of(await generate(engine, request("x", generationConfig=GREEDY)))

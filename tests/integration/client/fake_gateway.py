@@ -1,0 +1,150 @@
+"""A gateway that answers what a test scripted, over real gRPC on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from facet.api.v1 import (
+    content_pb2,
+    event_pb2,
+    generation_pb2,
+    inference_service_pb2,
+    inference_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+
+GENERATION_ID = "g-0-00000000000000000000000000000001"
+
+
+class FakeGateway(
+    inference_service_pb2_grpc.InferenceServiceServicer,
+    model_service_pb2_grpc.ModelServiceServicer,
+):
+    """Streams `events`, one a message; remembers requests, metadata and what was cancelled.
+
+    With `hold` the stream stays open after the events until the call ends. A `refusal` is the
+    ErrorInfo reason with which every generating call is refused.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[event_pb2.Event] = []
+        self.hold = False
+        self.refusal = ""
+        self.requests: list[generation_pb2.GenerationRequest] = []
+        self.metadata: dict[str, str | bytes] = {}
+        self.remaining_seconds = 0.0
+        self.cancelled: list[str] = []
+        self.call_ended = threading.Event()
+        self.model = model_service_pb2.Model(
+            name="nano",
+            description="Test model.",
+            context_tokens=4096,
+            input_modalities=[generation_pb2.MODALITY_TEXT, generation_pb2.MODALITY_IMAGE],
+        )
+        self._server = grpc.server(ThreadPoolExecutor(max_workers=4))
+        inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(self, self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop(grace=None).wait(timeout=10)
+
+    def say(self, *pieces: str) -> None:
+        """Script a whole answer."""
+        self.events = [
+            event_pb2.Event(offset=0, started=event_pb2.Started(worker="w", prompt_token_count=3))
+        ]
+        start = 0
+        for offset, piece in enumerate(pieces, 1):
+            delta = event_pb2.TextDelta(text=piece, text_start=start)
+            self.events.append(event_pb2.Event(offset=offset, text_delta=delta))
+            start += len(piece)
+        usage = generation_pb2.UsageMetadata(
+            prompt_token_count=3,
+            candidates_token_count=len(pieces),
+            drafted_token_count=6,
+            accepted_draft_token_count=4,
+        )
+        finished = event_pb2.Finished(finish_reason=generation_pb2.FINISH_REASON_STOP, usage=usage)
+        self.events.append(event_pb2.Event(offset=len(pieces) + 1, finished=finished))
+
+    def StreamGenerateContent(
+        self,
+        request: inference_service_pb2.StreamGenerateContentRequest,
+        context: grpc.ServicerContext,
+    ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
+        self._accept(request.request, context)
+        context.add_callback(self.call_ended.set)
+        for event in self.events:
+            yield inference_service_pb2.StreamGenerateContentResponse(events=[event])
+        if self.hold:
+            self.call_ended.wait(timeout=30)
+
+    def GenerateContent(
+        self,
+        request: inference_service_pb2.GenerateContentRequest,
+        context: grpc.ServicerContext,
+    ) -> inference_service_pb2.GenerateContentResponse:
+        self._accept(request.request, context)
+        content = content_pb2.Content(
+            role=content_pb2.ROLE_MODEL, parts=[content_pb2.Part(text="whole")]
+        )
+        candidate = inference_service_pb2.Candidate(
+            content=content, finish_reason=generation_pb2.FINISH_REASON_STOP
+        )
+        return inference_service_pb2.GenerateContentResponse(
+            generation_id=GENERATION_ID, candidates=[candidate]
+        )
+
+    def CancelGeneration(
+        self,
+        request: inference_service_pb2.CancelGenerationRequest,
+        context: grpc.ServicerContext,
+    ) -> inference_service_pb2.CancelGenerationResponse:
+        self.cancelled.append(request.generation_id)
+        return inference_service_pb2.CancelGenerationResponse(cancelled=True)
+
+    def ListModels(
+        self, request: model_service_pb2.ListModelsRequest, context: grpc.ServicerContext
+    ) -> model_service_pb2.ListModelsResponse:
+        return model_service_pb2.ListModelsResponse(models=[self.model])
+
+    def GetModel(
+        self, request: model_service_pb2.GetModelRequest, context: grpc.ServicerContext
+    ) -> model_service_pb2.GetModelResponse:
+        if request.name != self.model.name:
+            _refuse(context, grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
+        return model_service_pb2.GetModelResponse(model=self.model)
+
+    def _accept(
+        self, request: generation_pb2.GenerationRequest, context: grpc.ServicerContext
+    ) -> None:
+        self.requests.append(request)
+        self.metadata = dict(context.invocation_metadata())
+        self.remaining_seconds = context.time_remaining()
+        if self.refusal:
+            _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, self.refusal)
+        context.send_initial_metadata((("facet-generation-id", GENERATION_ID),))
+
+
+def _refuse(context: grpc.ServicerContext, code: grpc.StatusCode, reason: str) -> NoReturn:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="facet.dev"))
+    status = status_pb2.Status(code=code.value[0], message="refused", details=[detail])
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(code, "refused")

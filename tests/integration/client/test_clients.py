@@ -1,0 +1,294 @@
+"""Both clients against the same scripted gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+import facet
+from facet.api.v1 import event_pb2
+from facet.client import Finished, Generation, Started, StreamEvent, TextDelta
+from tests.integration.client.fake_gateway import GENERATION_ID, FakeGateway
+
+pytestmark = pytest.mark.integration
+
+
+class Surface:
+    """What both clients can do, awaited; the blocking one answers at once."""
+
+    def __init__(self, client: facet.Client | facet.AsyncClient) -> None:
+        self.client = client
+
+    async def events(self, **options: Any) -> list[StreamEvent]:
+        if isinstance(self.client, facet.Client):
+            return list(self.client.stream("hello", **options))
+        return [event async for event in self.client.stream("hello", **options)]
+
+    async def first_event(self) -> None:
+        """Read one event, then leave the stream."""
+        if isinstance(self.client, facet.Client):
+            with self.client.stream("hello") as stream:
+                next(stream)
+            return
+        async with self.client.stream("hello") as stream_:
+            await anext(stream_)
+
+    async def accepted(self) -> str:
+        if isinstance(self.client, facet.Client):
+            with self.client.stream("hello") as stream:
+                return stream.accepted()
+        async with self.client.stream("hello") as stream_:
+            return await stream_.accepted()
+
+    async def result(self) -> Generation:
+        if isinstance(self.client, facet.Client):
+            return self.client.stream("hello").result()
+        return await self.client.stream("hello").result()
+
+    async def chat_twice(self) -> None:
+        if isinstance(self.client, facet.Client):
+            chat = self.client.chat(model="nano")
+            chat.send("one").result()
+            chat.send("two").result()
+            return
+        talk = self.client.chat(model="nano")
+        await talk.send("one").result()
+        await talk.send("two").result()
+
+    async def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        answer = getattr(self.client, name)(*arguments, **options)
+        return answer if isinstance(self.client, facet.Client) else await answer
+
+
+@pytest.fixture(params=["sync", "async"])
+async def surface(request: pytest.FixtureRequest, gateway: FakeGateway) -> AsyncIterator[Surface]:
+    if request.param == "sync":
+        with facet.Client(gateway.address, api_key="k3y") as client:
+            yield Surface(client)
+    else:
+        async with facet.AsyncClient(gateway.address, api_key="k3y") as aio_client:
+            yield Surface(aio_client)
+
+
+async def test_events_arrive_in_order_when_streaming(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("he", "llo")
+
+    events = await surface.events()
+
+    assert [type(event) for event in events] == [Started, TextDelta, TextDelta, Finished]
+
+
+async def test_the_key_is_sent_as_bearer_when_given(surface: Surface, gateway: FakeGateway) -> None:
+    gateway.say("x")
+
+    await surface.events()
+
+    assert gateway.metadata["authorization"] == "Bearer k3y"
+
+
+async def test_a_deadline_is_sent_when_none_is_given(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("x")
+
+    await surface.events()
+
+    assert 290 < gateway.remaining_seconds < 305
+
+
+async def test_the_deadline_is_the_callers_when_given(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("x")
+
+    await surface.events(timeout_seconds=20)
+
+    assert 10 < gateway.remaining_seconds < 25
+
+
+async def test_the_call_fails_when_its_deadline_passes(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.hold = True
+
+    with pytest.raises(facet.FacetApiError) as caught:
+        await surface.events(timeout_seconds=0.2)
+
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert caught.value.generation_id == GENERATION_ID
+
+
+async def test_the_generation_is_whole_when_its_stream_is_read(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("he", "llo")
+
+    generation = await surface.result()
+
+    assert (generation.id, generation.text) == (GENERATION_ID, "hello")
+    assert generation.usage.accepted_draft_tokens == 4
+
+
+async def test_the_id_is_known_when_no_event_has_come(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.hold = True
+
+    assert await surface.accepted() == GENERATION_ID
+
+
+async def test_the_server_sees_the_end_when_a_stream_is_left(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("x")
+    gateway.hold = True
+
+    await surface.first_event()
+
+    assert await asyncio.to_thread(gateway.call_ended.wait, 10)
+
+
+async def test_the_reader_hears_it_when_a_stream_is_closed_beside_it(
+    gateway: FakeGateway,
+) -> None:
+    gateway.say("x")
+    gateway.events.pop()
+    gateway.hold = True
+    async with facet.AsyncClient(gateway.address) as client:
+        stream = client.stream("hello")
+        reader = asyncio.create_task(stream.result())
+        await stream.accepted()
+
+        stream.close()
+
+        with pytest.raises(facet.FacetApiError) as caught:
+            await asyncio.wait_for(reader, 10)
+    assert caught.value.code is grpc.StatusCode.CANCELLED
+
+
+async def test_the_call_ends_when_its_reader_is_cancelled(gateway: FakeGateway) -> None:
+    gateway.hold = True
+    async with facet.AsyncClient(gateway.address) as client:
+        stream = client.stream("hello")
+        reader = asyncio.create_task(stream.result())
+        await stream.accepted()
+
+        reader.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(reader, 10)
+        assert await asyncio.to_thread(gateway.call_ended.wait, 10)
+
+
+async def test_loopback_is_reached_when_the_environment_names_a_proxy(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    with facet.Client(gateway.address) as client:
+        assert client.models()
+    async with facet.AsyncClient(gateway.address) as aio_client:
+        assert await aio_client.models()
+
+
+async def test_the_reason_is_raised_when_the_call_is_refused(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.refusal = "QUEUE_FULL"
+
+    for attempt in (surface.events(), surface.call("generate", "hello")):
+        with pytest.raises(facet.FacetApiError) as caught:
+            await attempt
+        assert caught.value.reason == "QUEUE_FULL"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda events: events.pop(1),
+        lambda events: events.insert(1, events[1]),
+        lambda events: events.pop(),
+    ],
+    ids=["gap", "repeat", "no-end"],
+)
+async def test_corruption_is_raised_when_offsets_are_broken(
+    surface: Surface, gateway: FakeGateway, spoil: Callable[[list[event_pb2.Event]], None]
+) -> None:
+    gateway.say("a", "b")
+    spoil(gateway.events)
+
+    with pytest.raises(facet.StreamCorruptedError):
+        await surface.events()
+
+
+async def test_an_answer_is_whole_when_the_call_is_unary(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    generation = await surface.call("generate", "hello", model="nano")
+
+    assert (generation.id, generation.text) == (GENERATION_ID, "whole")
+    assert gateway.requests[0].model == "nano"
+
+
+async def test_models_are_listed_when_asked(surface: Surface) -> None:
+    (model,) = await surface.call("models")
+
+    assert model.name == "nano"
+    assert model.input_modalities == ("text", "image")
+    assert await surface.call("model", "nano") == model
+
+
+async def test_the_error_names_it_when_a_model_is_unknown(surface: Surface) -> None:
+    with pytest.raises(facet.FacetApiError) as caught:
+        await surface.call("model", "other")
+
+    assert caught.value.code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_the_generation_is_cancelled_when_asked(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    assert await surface.call("cancel", GENERATION_ID) is True
+    assert gateway.cancelled == [GENERATION_ID]
+
+
+async def test_the_next_turn_carries_the_last_when_chatting(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("answer")
+
+    await surface.chat_twice()
+
+    assert list(gateway.requests[1].contents) == [
+        facet.user_turn("one"),
+        facet.model_turn("answer"),
+        facet.user_turn("two"),
+    ]
+    assert gateway.requests[0].session_id == gateway.requests[1].session_id != ""
+
+
+async def test_the_error_is_unavailable_when_nobody_listens(gateway: FakeGateway) -> None:
+    gateway.stop()
+
+    with facet.Client(gateway.address) as client, pytest.raises(facet.FacetApiError) as caught:
+        client.models()
+
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_no_key_is_sent_when_none_is_given(gateway: FakeGateway) -> None:
+    gateway.say("x")
+
+    with facet.Client(gateway.address) as client:
+        client.stream("hello").result()
+
+    assert "authorization" not in gateway.metadata

@@ -1,0 +1,187 @@
+"""The queue in Redis through restarts, outages and silence of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from facet.core.errors import StoreUnavailableError
+from facet.queue.port import State, Verdict
+from facet.queue.redis_queue import RedisQueue
+from tests.support.conditions import until
+from tests.support.queue_contract.redis_world import RedisWorld
+from tests.support.queue_contract.world import (
+    TENANT,
+    append,
+    claim,
+    claim_one,
+    finish,
+    lapse_leases,
+    log_of,
+    submission,
+    terminal_of,
+)
+from tests.support.redis_server import RedisServer, free_port
+
+pytestmark = pytest.mark.integration
+
+Call = Callable[[RedisQueue], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "submit": lambda queue: queue.submit(submission()),
+    "cancel": lambda queue: queue.cancel("g-0-1", TENANT),
+    "status": lambda queue: queue.status("g-0-1", TENANT),
+    "touch_readers": lambda queue: queue.touch_readers(["g-0-1"]),
+    "read": lambda queue: queue.read({"g-0-1": "0"}, block_ms=200, limit=1),
+    "claim": lambda queue: queue.claim(claim()),
+    "wait_for_work": lambda queue: queue.wait_for_work(200),
+    "sweep": lambda queue: queue.sweep(),
+    "reports": lambda queue: queue.reports(),
+    "report": lambda queue: queue.report("worker-1", b"report"),
+    "depth": lambda queue: queue.depth(),
+    "ping": lambda queue: queue.ping(),
+}
+
+
+@pytest.fixture(params=CALLS)
+def call(request: pytest.FixtureRequest) -> Call:
+    return CALLS[request.param]
+
+
+async def restart_after_kill(server: RedisServer) -> None:
+    """In a thread, so that the queue's connections see their end meanwhile, as in real life."""
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.restart)
+
+
+async def assert_unavailable_soon(call: Call, queue: RedisQueue) -> None:
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailableError):
+        await call(queue)
+    assert time.monotonic() - began < 2
+
+
+async def test_call_fails_soon_when_no_server_listens(call: Call) -> None:
+    queue = RedisQueue.connect(f"redis://127.0.0.1:{free_port()}", release="none", model="nano")
+    await assert_unavailable_soon(call, queue)
+    await queue.interrupt()
+    await queue.close()
+
+
+async def test_calls_fail_soon_and_work_again_when_the_server_hangs(
+    own_world: RedisWorld, own_redis_server: RedisServer
+) -> None:
+    await own_world.queue.submit(submission())
+    own_redis_server.pause()
+    try:
+        calls = (assert_unavailable_soon(call, own_world.queue) for call in CALLS.values())
+        await asyncio.gather(*calls)
+    finally:
+        own_redis_server.resume()
+    await own_world.queue.ping()
+    await own_world.queue.submit(submission())
+    assert await own_world.queue.depth() <= 1
+    assert (await own_world.queue.status("g-0-1", TENANT)).state in set(State)
+
+
+async def test_every_call_works_at_once_when_the_server_is_back(
+    own_world: RedisWorld, own_redis_server: RedisServer
+) -> None:
+    # Several connections are open when the server goes: none of them may fail a later call.
+    await asyncio.gather(*(own_world.queue.ping() for _ in range(8)))
+    own_redis_server.kill()
+    with pytest.raises(StoreUnavailableError):
+        await own_world.queue.ping()
+    await asyncio.to_thread(own_redis_server.restart)
+    await asyncio.gather(*(own_world.queue.depth() for _ in range(16)))
+
+
+async def test_nothing_accepted_is_lost_when_the_server_is_killed(
+    own_world: RedisWorld, own_redis_server: RedisServer
+) -> None:
+    for i in range(3):
+        await own_world.queue.submit(submission(f"g-0-{i}", reader_grace_ms=10_000))
+        await own_world.advance(1)
+    ended, running = (await own_world.queue.claim(claim(limit=2))).claimed
+    await own_world.queue.write([finish(ended), append(running, 0, [1, 2], count=2)])
+    await restart_after_kill(own_redis_server)
+
+    await terminal_of(own_world, ended.lease.generation_id)
+    results = await own_world.queue.write([append(running, 2, [3])])
+    assert [result.verdict for result in results] == [Verdict.OK]
+    assert (await claim_one(own_world)).lease.generation_id == "g-0-2"
+    assert await own_world.queue.heartbeat([running.lease]) == [Verdict.OK]
+
+
+async def test_lease_survives_when_the_server_was_away_longer_than_it(
+    own_world: RedisWorld, own_redis_server: RedisServer
+) -> None:
+    await own_world.queue.submit(submission())
+    claimed = await claim_one(own_world)
+    await own_world.queue.sweep()
+    await restart_after_kill(own_redis_server)
+    await own_world.advance(20_000)
+    assert (await own_world.queue.sweep()).reaped == 0
+    assert await own_world.queue.heartbeat([claimed.lease]) == [Verdict.OK]
+    assert (await own_world.queue.status("g-0-1", TENANT)).deaths == 0
+
+
+async def test_waiting_calls_end_with_an_error_when_the_server_dies(
+    own_world: RedisWorld, own_redis_server: RedisServer
+) -> None:
+    async def both_wait() -> bool:
+        return bool((await own_world.redis.info("clients"))["blocked_clients"] == 2)
+
+    async def read() -> None:
+        await own_world.queue.read({"g-0-1": "0"}, block_ms=60_000, limit=1)
+
+    async def wait() -> None:
+        while True:
+            await own_world.queue.wait_for_work(1_000)
+
+    waits = [asyncio.create_task(read()), asyncio.create_task(wait())]
+    await until(both_wait)
+    own_redis_server.kill()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*waits, return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailableError] * 2
+
+
+async def test_scripts_are_loaded_again_when_the_server_forgot_them(world: RedisWorld) -> None:
+    await world.queue.submit(submission())
+    await world.redis.script_flush()
+    assert await world.queue.depth() == 1
+    await claim_one(world)
+    await world.redis.script_flush()
+    await lapse_leases(world)
+    assert await world.queue.depth() == 1
+
+
+async def test_queue_works_when_the_service_blocks_admin_commands(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    blocked = ("CONFIG", "CLIENT", "ACL", "DEBUG", "KEYS", "EVAL", "SCAN")
+    options = tuple(part for name in blocked for part in ("--rename-command", name, ""))
+    server = RedisServer(tmp_path_factory.mktemp("managed"), options=options)
+    server.start()
+    queue = RedisQueue.connect(server.url, release="managed", model="nano")
+    try:
+        for call in CALLS.values():
+            await call(queue)
+        await queue.interrupt()
+    finally:
+        await queue.close()
+        server.stop()
+
+
+async def test_log_is_the_same_when_read_after_a_restart(
+    own_world: RedisWorld, own_redis_server: RedisServer
+) -> None:
+    await own_world.queue.submit(submission())
+    claimed = await claim_one(own_world)
+    await own_world.queue.write([append(claimed, 0, [1], count=2), append(claimed, 2, [2])])
+    before = await log_of(own_world)
+    await restart_after_kill(own_redis_server)
+    assert await log_of(own_world) == before

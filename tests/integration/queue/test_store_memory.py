@@ -1,0 +1,108 @@
+"""The queue in Redis when memory runs out: only admission is shed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from facet.core.errors import StoreFullError, StoreUnavailableError
+from facet.queue.media import RedisMediaStore
+from facet.queue.port import Verdict
+from tests.support.queue_contract.redis_world import RedisWorld
+from tests.support.queue_contract.world import (
+    TENANT,
+    append,
+    claim,
+    finish,
+    submission,
+    terminal_of,
+)
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.integration
+
+_BLOB = b"\x00" * 50_000
+
+
+@pytest.fixture
+async def small_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisWorld]:
+    options = ("--maxmemory", "16mb", "--maxmemory-policy", "noeviction")
+    server = RedisServer(tmp_path_factory.mktemp("small"), options=options)
+    server.start()
+    world = RedisWorld(server.url, release="small")
+    yield world
+    await world.close()
+    server.stop()
+
+
+async def fill(world: RedisWorld, share: float) -> None:
+    """Use this share of the server's memory."""
+    for number in range(10_000):
+        memory = await world.redis.info("memory")
+        if memory["used_memory"] >= share * memory["maxmemory"]:
+            return
+        await world.redis.set(f"filler-{number}", _BLOB)
+
+
+async def test_admission_is_shed_and_accepted_work_ends_when_memory_is_short(
+    small_world: RedisWorld,
+) -> None:
+    for i in range(4):
+        await small_world.queue.submit(submission(f"g-0-{i}"))
+        await small_world.advance(1)
+    await fill(small_world, 0.76)
+
+    with pytest.raises(StoreFullError) as refusal:
+        await submit_when_noticed(small_world)
+    assert (refusal.value.retry_after_seconds or 0) > 0
+    assert (await small_world.queue.submit(submission("g-0-0"))).generation_id == "g-0-0"
+    first, second, third = (await small_world.queue.claim(claim(limit=3))).claimed
+    await small_world.queue.write([append(first, 0, [1]), finish(first, 1), finish(second)])
+    await small_world.queue.cancel(third.lease.generation_id, TENANT)
+    await small_world.queue.cancel("g-0-3", TENANT)
+    for i in range(4):
+        await terminal_of(small_world, f"g-0-{i}")
+
+
+async def submit_when_noticed(world: RedisWorld) -> None:
+    """Submit until the adapter has looked at the memory again; bounded."""
+    for number in range(10_000):
+        await world.queue.submit(submission(f"g-0-more-{number}"))
+        await world.queue.cancel(f"g-0-more-{number}", TENANT)
+
+
+async def test_request_is_refused_whole_when_the_server_has_no_memory(
+    small_world: RedisWorld,
+) -> None:
+    await small_world.queue.submit(submission())
+    before = await small_world.all_keys()
+    await small_world.redis.config_set("maxmemory", 1)
+    with pytest.raises(StoreFullError):
+        await small_world.queue.submit(submission("g-0-2"))
+    assert sorted(await small_world.all_keys()) == sorted(before)
+
+
+async def test_requests_can_end_when_the_server_has_no_memory(small_world: RedisWorld) -> None:
+    for i in range(3):
+        await small_world.queue.submit(submission(f"g-0-{i}"))
+        await small_world.advance(1)
+    first, second = (await small_world.queue.claim(claim(limit=2))).claimed
+    await small_world.redis.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailableError):
+        await small_world.queue.write([append(first)])
+    (result,) = await small_world.queue.write([finish(first)])
+    assert result.verdict is Verdict.OK
+    await small_world.queue.cancel(second.lease.generation_id, TENANT)
+    await small_world.queue.cancel("g-0-2", TENANT)
+    for i in range(3):
+        await terminal_of(small_world, f"g-0-{i}")
+
+
+async def test_media_are_refused_when_memory_is_short(small_world: RedisWorld) -> None:
+    store = RedisMediaStore.connect(small_world.url, release="small")
+    await fill(small_world, 0.76)
+    with pytest.raises(StoreFullError):
+        await store.put("key", b"bytes", life_seconds=60)
+    assert await store.get("key") is None
+    await store.close()

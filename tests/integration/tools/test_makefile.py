@@ -1,0 +1,63 @@
+"""The list of entry points."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tools.checks import ROOT
+
+pytestmark = pytest.mark.integration
+
+PROMISED = {
+    "demo", "run", "test", "test-unit", "test-integration", "test-e2e", "nano-train", "nano-eval",
+    "lint", "type", "gen", "verify", "clean",
+}  # fmt: skip
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_every_promised_target_is_listed_when_make_runs_without_one() -> None:
+    listed = set(re.findall(r"^ +make (\S+)", make().stdout, re.MULTILINE))
+
+    assert listed >= PROMISED
+
+
+def test_every_module_exists_that_a_target_runs() -> None:
+    modules = set(
+        re.findall(r"-m ((?:tools|loadtest|facet)[\w.]*)", (ROOT / "Makefile").read_text())
+    )
+
+    assert modules
+    for module in modules:
+        path = ROOT / ("services" if module.startswith("facet") else "") / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_one_line_names_the_wanted_python_when_none_is_found() -> None:
+    done = make("PYTHON=", "demo")
+
+    assert done.returncode != 0
+    assert "Python 3.11" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_interpreter_is_refused_in_one_line_when_it_is_another_python(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """An interpreter that answers like an old one: the recipe stops before anything is made."""
+    fake = tmp_path_factory.mktemp("old") / "python3"
+    fake.write_text("#!/bin/sh\necho 'preflight: cannot run here: Python 3.6 found' >&2\nexit 1\n")
+    fake.chmod(0o755)
+
+    done = make(f"PYTHON={fake}", "demo")
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0] == "preflight: cannot run here: Python 3.6 found"

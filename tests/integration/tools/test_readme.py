@@ -1,0 +1,134 @@
+"""What the README tells people to type works.
+
+Each command of its blocks, and of docs/development.md, is run here, or stands in `ELSEWHERE` with
+the test that runs it. A new command fails until it has one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.media_samples import png
+from tests.support.node_process import NodeProcess
+from tools import helm
+from tools.checks import ROOT
+
+pytestmark = pytest.mark.integration
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BIN = Path(sys.executable).parent
+TIMEOUT_SECONDS = 60
+
+CLI = {
+    '.venv/bin/facet generate "What is the capital of France?"',
+    '.venv/bin/facet generate --json --image picture.png "Describe the object in the picture."',
+    ".venv/bin/facet models",
+}
+HELM = (
+    "helm install facet deploy/helm/facet --set auth.existingSecret=facet-keys "
+    "--set redis.auth.existingSecret=facet-redis"
+)
+ELSEWHERE = {
+    "make demo": ("tests/integration/tools/test_demo.py", "demo"),
+    "make run": ("tests/support/node_process.py", '"-m", "facet.node"'),
+    "make test": (".ci/run", "make test"),
+    ".venv/bin/facet chat": ("tests/integration/client/test_cli.py", '"chat"'),
+    ".venv/bin/locust -f loadtest/locustfile.py --headless --users 10 --spawn-rate 10 "
+    "--run-time 20s --host 127.0.0.1:8470": ("tests/deploy/test_loadtest_smoke.py", "smoke.run"),
+}
+
+
+def blocks(language: str, *documents: str) -> list[str]:
+    """Contents of the fenced blocks of a language."""
+    found = []
+    for document in documents:
+        text = (ROOT / document).read_text()
+        found += [body for name, body in BLOCK.findall(text) if name == language]
+    return found
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    folder = tmp_path_factory.mktemp("readme")
+    with NodeProcess(folder, ready_seconds=TIMEOUT_SECONDS, engine="simulated") as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder with the picture that the README speaks of."""
+    (tmp_path / "picture.png").write_bytes(png())
+    return tmp_path
+
+
+def run(command: list[str], folder: Path, **env: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    commands = {
+        line.strip()
+        for body in blocks("sh", "README.md", "docs/development.md")
+        for line in body.splitlines()
+        if line.strip()
+    }
+
+    assert commands == CLI | {HELM} | ELSEWHERE.keys()
+    for path, words in ELSEWHERE.values():
+        assert words in (ROOT / path).read_text(), path
+
+
+def test_the_two_commands_come_first() -> None:
+    first = blocks("sh", "README.md")[0]
+
+    assert first.split("\n")[:2] == ["make demo", "make run"]
+    assert (ROOT / "README.md").read_text().index("```sh") < 20
+
+
+@pytest.mark.parametrize("command", sorted(CLI))
+def test_the_command_line_answers_when_a_node_runs(
+    node: NodeProcess, folder: Path, command: str
+) -> None:
+    _, *arguments = shlex.split(command)
+
+    output = run([str(BIN / "facet"), *arguments], folder, FACET_ADDRESS=node.address)
+
+    assert output.strip()
+    if "--json" in arguments:
+        assert json.loads(output)["text"]
+
+
+def test_the_python_example_runs_when_a_node_runs(node: NodeProcess, folder: Path) -> None:
+    (example,) = blocks("python", "README.md")
+    assert "127.0.0.1:8470" in example
+
+    output = run([sys.executable, "-c", example.replace("127.0.0.1:8470", node.address)], folder)
+
+    assert "Finished" in output
+
+
+def test_the_chart_renders_with_the_flags_shown() -> None:
+    _, _, release, chart, *flags = shlex.split(HELM)
+
+    done = helm.run_helm("template", release, chart, *flags)
+
+    assert done.returncode == 0, done.stderr

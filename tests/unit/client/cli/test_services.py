@@ -1,0 +1,35 @@
+"""The services are started as processes of their own."""
+
+import sys
+
+import pytest
+
+from facet.client.cli.app import main
+from facet.client.cli.exit_codes import ExitCode
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("service", ["node", "gateway", "worker"])
+def test_the_module_replaces_the_process_when_a_service_is_named(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda path, argv: executed.append([path, *argv]))
+
+    with pytest.raises(SystemExit):
+        main([service])
+
+    assert executed == [[sys.executable, sys.executable, "-m", f"facet.{service}"]]
+
+
+def test_the_extra_is_named_when_a_service_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["worker"])
+
+    assert ended.value.code == ExitCode.USAGE
+    assert "facet[worker-cpu]" in capsys.readouterr().err

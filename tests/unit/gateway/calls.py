@@ -1,0 +1,31 @@
+"""A call without a network."""
+
+from __future__ import annotations
+
+from facet.gateway.authenticator import Metadata
+
+
+class FakeCall:
+    """Records what a service sends."""
+
+    def __init__(
+        self,
+        tenant: str = "alice",
+        *,
+        metadata: Metadata = (),
+        remaining_seconds: float | None = None,
+    ) -> None:
+        self.tenant = tenant
+        self.metadata = metadata
+        self.announced: list[str] = []
+        self.written: list[bytes] = []
+        self._remaining_seconds = remaining_seconds
+
+    def remaining_seconds(self) -> float | None:
+        return self._remaining_seconds
+
+    async def announce(self, generation_id: str) -> None:
+        self.announced.append(generation_id)
+
+    async def write(self, response: bytes) -> None:
+        self.written.append(response)

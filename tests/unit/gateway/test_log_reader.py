@@ -1,0 +1,142 @@
+"""One task reads for everybody: wake-ups, back-pressure, outages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from facet.core.errors import StoreUnavailableError
+from facet.gateway.log_reader import BLOCK_MS, LogReader
+from facet.gateway.subscription import Subscription
+from facet.queue.memory_queue import MemoryQueue
+from facet.queue.port import LogEntry
+from tests.unit.gateway.events import Log, offsets
+
+pytestmark = pytest.mark.unit
+
+PROMPTLY_SECONDS = BLOCK_MS / 1000 / 2
+
+
+class CountingQueue(MemoryQueue):
+    """Counts reads and what they return; is away while told so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[dict[str, str]] = []
+        self.entries_read = 0
+        self.is_away = False
+
+    async def read(
+        self, cursors: dict[str, str], *, block_ms: int, limit: int
+    ) -> dict[str, list[LogEntry]]:
+        self.reads.append(dict(cursors))
+        if self.is_away:
+            raise StoreUnavailableError("away")
+        news = await super().read(cursors, block_ms=block_ms, limit=limit)
+        self.entries_read += sum(map(len, news.values()))
+        return news
+
+
+@asynccontextmanager
+async def _running(reader: LogReader) -> AsyncIterator[None]:
+    task = asyncio.create_task(reader.run())
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _offsets(subscription: Subscription, count: int) -> list[int]:
+    found: list[int] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            batch = await subscription.next(PROMPTLY_SECONDS)
+            assert batch is not None, f"nothing came after {found}"
+            found += offsets(batch.response)
+    return found
+
+
+async def test_nothing_is_read_when_nobody_subscribes() -> None:
+    queue = CountingQueue()
+    async with _running(LogReader(queue)):
+        await asyncio.sleep(0.05)
+        assert queue.reads == []
+
+
+async def test_events_come_at_once_when_a_read_for_others_is_under_way() -> None:
+    queue = CountingQueue()
+    reader = LogReader(queue)
+    first, second = await Log.on(queue), await Log.on(queue)
+    async with _running(reader):
+        with reader.subscribe(first.generation_id) as idle:
+            assert await idle.next(0.02) is None
+            await second.say("a")
+            with reader.subscribe(second.generation_id) as late:
+                assert await _offsets(late, 1) == [0]
+
+
+async def test_both_get_everything_when_two_follow_one_log() -> None:
+    queue = CountingQueue()
+    reader = LogReader(queue)
+    log = await Log.on(queue)
+    async with _running(reader):
+        with reader.subscribe(log.generation_id) as early:
+            await log.say("a", "b")
+            assert await _offsets(early, 2) == [0, 1]
+            with reader.subscribe(log.generation_id) as late:
+                await log.say("c")
+                assert await _offsets(late, 3) == [0, 1, 2]
+                assert await _offsets(early, 1) == [2]
+                await log.finish()
+                assert await _offsets(late, 1) == await _offsets(early, 1) == [3]
+                assert reader.live_ids() == [log.generation_id]
+    assert reader.live_ids() == []
+
+
+async def test_log_stays_unread_when_its_client_stalls() -> None:
+    queue = CountingQueue()
+    reader = LogReader(queue, buffer_bytes=1000)
+    stalled_log, other_log = await Log.on(queue), await Log.on(queue)
+    for _ in range(300):
+        await stalled_log.say("x" * 100)
+    async with _running(reader):
+        with (
+            reader.subscribe(stalled_log.generation_id) as stalled,
+            reader.subscribe(other_log.generation_id) as other,
+        ):
+            for offset in range(20):
+                await other_log.say("y")
+                assert await _offsets(other, 1) == [offset]
+            # One read of at most 64 entries filled the buffer.
+            assert queue.entries_read <= 64 + 20
+            assert stalled_log.generation_id not in queue.reads[-1]
+            assert await _offsets(stalled, 300) == list(range(300))
+
+
+async def test_stream_goes_on_when_the_store_comes_back() -> None:
+    queue = CountingQueue()
+    reader = LogReader(queue)
+    log = await Log.on(queue)
+    queue.is_away = True
+    async with _running(reader):
+        with reader.subscribe(log.generation_id) as subscription:
+            await log.say("a")
+            assert await subscription.next(0.6) is None
+            # It asks now and then, not in a busy loop.
+            assert 2 <= len(queue.reads) <= 5
+            queue.is_away = False
+            assert await _offsets(subscription, 1) == [0]
+
+
+async def test_all_streams_end_when_the_reader_is_drained() -> None:
+    reader = LogReader(MemoryQueue())
+    with reader.subscribe("a") as first, reader.subscribe("b") as second:
+        reader.drain()
+        for subscription in (first, second):
+            with pytest.raises(Exception, match="shuts down"):
+                await subscription.next(0)

@@ -1,0 +1,71 @@
+"""The in-memory twin keeps the contract of a queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.queue_contract import claiming, ending, reading, submitting, sweeping, writing
+from tests.support.queue_contract.memory_world import MemoryWorld
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def world() -> MemoryWorld:
+    return MemoryWorld()
+
+
+class TestSubmit(submitting.SubmitContract):
+    pass
+
+
+class TestClaim(claiming.ClaimContract):
+    pass
+
+
+class TestHandBack(claiming.HandBackContract):
+    pass
+
+
+class TestHints(claiming.HintContract):
+    pass
+
+
+class TestWrite(writing.WriteContract):
+    pass
+
+
+class TestFinish(writing.FinishContract):
+    pass
+
+
+class TestCancel(ending.CancelContract):
+    pass
+
+
+class TestDeadline(ending.DeadlineContract):
+    pass
+
+
+class TestReaderPresence(ending.ReaderPresenceContract):
+    pass
+
+
+class TestReap(sweeping.ReapContract):
+    pass
+
+
+class TestDeaths(sweeping.DeathContract):
+    pass
+
+
+class TestSuspects(sweeping.SuspectContract):
+    pass
+
+
+class TestRead(reading.ReadContract):
+    pass
+
+
+class TestReports(reading.ReportContract):
+    pass

@@ -1,0 +1,215 @@
+"""Decoding of uploaded media, good and bad."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from facet.api.v1 import content_pb2
+from facet.core.errors import MediaUndecodableError, NotServedError
+from facet.worker.engine.conversation import MediaPart
+from facet.worker.engine.media_decode import DecodedMedium, MediaDecoder
+from facet.worker.engine.port import Medium
+
+pytestmark = pytest.mark.unit
+
+PATH = "request.contents[0].parts[0].inline_data"
+
+
+async def decode(
+    mime_type: str, data: bytes, options: content_pb2.MediaOptions | None = None
+) -> DecodedMedium:
+    decoder = MediaDecoder(threads=1, time_limit_seconds=10)
+    try:
+        part = MediaPart(PATH, options or content_pb2.MediaOptions())
+        (decoded,) = await decoder.decode([Medium(mime_type, b"", data)], [part])
+        return decoded
+    finally:
+        decoder.close()
+
+
+async def refusal(
+    mime_type: str, data: bytes, options: content_pb2.MediaOptions | None = None
+) -> str:
+    with pytest.raises(MediaUndecodableError) as caught:
+        await decode(mime_type, data, options)
+    assert caught.value.violations[0].field == PATH
+    return caught.value.violations[0].description
+
+
+def png(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", **options)
+    return buffer.getvalue()
+
+
+def wav(seconds: float, rate: int = 16_000, channels: int = 1, subtype: str = "PCM_16") -> bytes:
+    buffer = io.BytesIO()
+    time = np.arange(round(seconds * rate)) / rate
+    tone = np.repeat(0.5 * np.sin(2 * np.pi * 440 * time)[:, None], channels, axis=1)
+    soundfile.write(buffer, tone, rate, format="WAV", subtype=subtype)
+    return buffer.getvalue()
+
+
+def mp4(seconds: float, fps: int = 8, side: int = 32) -> bytes:
+    """Frames of second n have the grey level 50 n."""
+    buffer = io.BytesIO()
+    with av.open(buffer, mode="w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=fps)
+        stream.width = stream.height = side
+        stream.pix_fmt = "yuv420p"
+        for index in range(round(seconds * fps)):
+            pixels = np.full((side, side, 3), 50 * (index // fps) % 256, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def window(start: float, end: float) -> content_pb2.MediaOptions:
+    options = content_pb2.MediaOptions()
+    options.start_offset.FromTimedelta(timedelta(seconds=start))
+    options.end_offset.FromTimedelta(timedelta(seconds=end))
+    return options
+
+
+async def test_an_image_is_turned_upright_when_exif_says_so() -> None:
+    image = Image.new("RGB", (40, 20), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    decoded = await decode("image/png", png(image, exif=exif))
+    assert decoded.data.size == (20, 40)
+
+
+async def test_transparency_becomes_white_when_an_image_has_it() -> None:
+    decoded = await decode("image/png", png(Image.new("RGBA", (2, 2), (255, 0, 0, 0))))
+    assert decoded.data.getpixel((0, 0)) == (255, 255, 255)
+
+
+async def test_pixels_are_counted_before_decoding_when_the_header_claims_many() -> None:
+    bomb = png(Image.new("1", (9_000, 9_000)))
+    assert "pixels" in await refusal("image/png", bomb)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not an image", png(Image.new("RGB", (64, 64), "red"))[:80]]
+)
+async def test_the_part_is_named_when_an_image_is_broken(data: bytes) -> None:
+    assert "cannot be decoded" in await refusal("image/png", data)
+
+
+async def test_audio_is_mono_16_khz_in_whole_tokens_when_it_was_not() -> None:
+    decoded = await decode("audio/wav", wav(1.01, rate=44_100, channels=2))
+    samples, rate = decoded.data
+    assert rate == 16_000
+    assert samples.dtype == np.float32
+    assert samples.shape == (26 * 640,)
+    spectrum = np.abs(np.fft.rfft(samples[:16_000]))
+    assert int(spectrum.argmax()) == 440
+
+
+async def test_the_window_is_read_when_an_audio_part_asks_for_one() -> None:
+    decoded = await decode("audio/wav", wav(40), window(35, 36))
+    assert decoded.data[0].shape == (16_000,)
+
+
+async def test_audio_in_a_container_of_video_is_read_by_ffmpeg() -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, mode="w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=48_000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 48_000), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    decoded = await decode("audio/mp4", buffer.getvalue())
+    assert 16_000 <= len(decoded.data[0]) <= 17_920
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "cannot be decoded"),
+        (b"RIFF....WAVE", "cannot be decoded"),
+        (wav(0), "no samples"),
+        (wav(30.1), "longer than 30 seconds"),
+    ],
+)
+async def test_the_part_is_named_when_audio_is_not_served(data: bytes, reason: str) -> None:
+    assert reason in await refusal("audio/wav", data)
+
+
+async def test_samples_that_are_no_numbers_are_refused() -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.array([0.0, np.nan]), 16_000, format="WAV", subtype="FLOAT")
+    assert "no numbers" in await refusal("audio/wav", buffer.getvalue())
+
+
+async def test_thirty_seconds_are_served_whole() -> None:
+    decoded = await decode("audio/wav", wav(30))
+    assert decoded.data[0].shape == (750 * 640,)
+
+
+async def test_one_frame_a_second_is_taken_when_a_video_has_more() -> None:
+    decoded = await decode("video/mp4", mp4(3.5))
+    frames, metadata = decoded.data
+    assert frames.shape == (4, 32, 32, 3)
+    assert [round(float(frame.mean()) / 50) for frame in frames] == [0, 1, 2, 3]
+    assert metadata["frames_indices"] == [0, 1, 2, 3]
+    assert metadata["fps"] == 1.0
+    assert metadata["duration"] == 4.0
+
+
+async def test_stamps_stay_absolute_when_a_video_window_starts_late() -> None:
+    options = window(2, 4)
+    options.frames_per_second = 2
+    frames, metadata = (await decode("video/mp4", mp4(5), options)).data
+    assert len(frames) == 4
+    assert metadata["frames_indices"] == [4, 5, 6, 7]
+    assert metadata["fps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "cannot be decoded"),
+        (mp4(2)[:30], "cannot be decoded"),
+        (mp4(2)[:400], "no video track"),
+        (mp4(17), "more than 16 frames"),
+        (wav(1), "no video track"),
+    ],
+)
+async def test_the_part_is_named_when_a_video_is_not_served(data: bytes, reason: str) -> None:
+    assert reason in await refusal("video/mp4", data)
+
+
+async def test_an_empty_window_is_refused() -> None:
+    assert "window" in await refusal("audio/wav", wav(1), window(2, 1))
+    assert "no samples" in await refusal("audio/wav", wav(1), window(2, 3))
+
+
+async def test_decoding_ends_when_the_time_limit_passed() -> None:
+    decoder = MediaDecoder(threads=1, time_limit_seconds=-1)
+    part = MediaPart(PATH, content_pb2.MediaOptions())
+    with pytest.raises(MediaUndecodableError, match="too long"):
+        await decoder.decode([Medium("video/mp4", b"", mp4(1))], [part])
+    decoder.close()
+
+
+async def test_the_sound_of_a_video_is_not_served() -> None:
+    with pytest.raises(NotServedError):
+        await decode("video/mp4", mp4(1), content_pb2.MediaOptions(include_audio=True))
+
+
+async def test_recipes_differ_when_the_same_bytes_are_read_otherwise() -> None:
+    data = mp4(3)
+    slow = await decode("video/mp4", data, content_pb2.MediaOptions(frames_per_second=0.5))
+    cut = await decode("video/mp4", data, window(0, 2))
+    plain = await decode("video/mp4", data)
+    assert len({slow.recipe, cut.recipe, plain.recipe}) == 3

@@ -1,0 +1,130 @@
+"""Claiming by free capacity."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from facet.core.errors import StoreUnavailableError
+from facet.queue.memory_queue import MemoryQueue
+from facet.queue.port import Claim, ClaimResult
+from facet.worker.claimer import Claimer
+from facet.worker.engine.simulated import SimulatedEngine
+from facet.worker.runs import Runs
+from tests.unit.worker.scripted import Bench, PacedEngine, envelope, request, submit, until
+
+pytestmark = pytest.mark.unit
+
+
+class RecordingQueue(MemoryQueue):
+    """Records claims; loses `lost_replies` replies to them; marks claims as suspects if told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims: list[Claim] = []
+        self.lost_replies = 0
+        self.makes_suspects = False
+        self.answer = asyncio.Event()
+        self.answer.set()
+
+    async def claim(self, claim: Claim) -> ClaimResult:
+        self.claims.append(claim)
+        result = await super().claim(claim)
+        await self.answer.wait()
+        if self.lost_replies:
+            self.lost_replies -= 1
+            raise StoreUnavailableError("reply lost")
+        if self.makes_suspects:
+            claimed = tuple(replace(each, is_alone=True) for each in result.claimed)
+            return replace(result, claimed=claimed)
+        return result
+
+
+class Small(PacedEngine):
+    """Runs two requests at once."""
+
+    @property
+    def capacity(self) -> int:
+        return 2
+
+
+@asynccontextmanager
+async def claiming(
+    queue: RecordingQueue, engine: SimulatedEngine | None = None
+) -> AsyncIterator[tuple[Runs, Claimer, Bench]]:
+    bench = Bench(engine or Small(), queue)
+    runs = Runs(queue, bench.writer, bench.place, stall_seconds=60)
+    claimer = Claimer(queue, bench.engine, runs, worker="w", claim_ahead=1)
+    task = asyncio.create_task(claimer.run())
+    yield runs, claimer, bench
+    claimer.stop()
+    await asyncio.wait_for(task, 5)
+    await runs.drain(0)
+    await bench.close()
+
+
+async def submit_many(queue: MemoryQueue, count: int) -> None:
+    for index in range(count):
+        name = f"g{index}"
+        await submit(queue, name, envelope(name, request()).SerializeToString())
+
+
+async def test_no_more_is_held_than_capacity_and_claim_ahead() -> None:
+    queue = RecordingQueue()
+    await submit_many(queue, 6)
+    async with claiming(queue) as (runs, _, bench):
+        await until(lambda: len(runs) == 3, 5)
+        assert await queue.depth() == 3
+        assert isinstance(bench.engine, Small)
+        bench.engine.allow(10_000)
+        await until(lambda: len(runs) == 0 and len(queue.claims) > 3, 10)
+        assert await queue.depth() == 0
+    assert max(claim.held + claim.limit for claim in queue.claims) == 3
+
+
+async def test_what_comes_later_is_claimed_at_once_when_the_worker_waited() -> None:
+    queue = RecordingQueue()
+    async with claiming(queue) as (runs, _, _):
+        await until(lambda: len(queue.claims) == 1, 5)
+        await submit_many(queue, 1)
+        await until(lambda: len(runs) == 1, 5)
+
+
+async def test_the_nonce_is_repeated_when_the_reply_was_lost() -> None:
+    queue = RecordingQueue()
+    queue.lost_replies = 2
+    await submit_many(queue, 1)
+    async with claiming(queue) as (runs, _, _):
+        await until(lambda: len(runs) == 1, 5)
+        assert len({claim.nonce for claim in queue.claims[:3]}) == 1
+
+
+async def test_nothing_is_claimed_beside_a_suspect() -> None:
+    queue = RecordingQueue()
+    queue.makes_suspects = True
+    await submit_many(queue, 1)
+    async with claiming(queue) as (runs, _, bench):
+        await until(lambda: len(runs) == 1, 5)
+        count = len(queue.claims)
+        await submit_many(queue, 3)
+        assert isinstance(bench.engine, Small)
+        await asyncio.wait_for(bench.engine.starved.wait(), 5)
+        assert len(queue.claims) == count
+        bench.engine.allow(10_000)
+        await until(lambda: len(queue.claims) > count, 10)
+
+
+async def test_what_a_late_answer_brings_is_handed_back_when_the_worker_stops() -> None:
+    queue = RecordingQueue()
+    queue.answer.clear()
+    await submit_many(queue, 2)
+    async with claiming(queue) as (runs, claimer, _):
+        await until(lambda: len(queue.claims) == 1, 5)
+        claimer.stop()
+        queue.answer.set()
+    assert len(runs) == 0
+    assert await queue.depth() == 2

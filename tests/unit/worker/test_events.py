@@ -1,0 +1,102 @@
+"""Events of decoded ids: ranges without gaps, one event a step where possible."""
+
+from __future__ import annotations
+
+import pytest
+
+from facet.api.v1 import event_pb2
+from facet.worker.engine.port import CallPiece, Decoded, TextPiece, ThoughtPiece
+from facet.worker.events import EventBuilder
+
+pytestmark = pytest.mark.unit
+
+NOTHING = Decoded()
+
+
+def text(value: str) -> Decoded:
+    return Decoded((TextPiece(value),))
+
+
+def thought(value: str) -> Decoded:
+    return Decoded((ThoughtPiece(value),))
+
+
+def ranges(events: list[event_pb2.Event]) -> list[tuple[int, int, int]]:
+    return [(event.offset, event.token_start, event.token_end) for event in events]
+
+
+def test_a_step_is_one_event_when_its_pieces_are_of_one_kind() -> None:
+    builder = EventBuilder(7, include_thoughts=False)
+    (event,) = builder.step([text("a"), NOTHING, text("bc"), NOTHING], 4)
+    assert ranges([event]) == [(7, 0, 4)]
+    assert event.text_delta.text == "abc"
+    (event,) = builder.step([text("d")], 1)
+    assert ranges([event]) == [(8, 4, 5)]
+    assert event.text_delta.text_start == 3
+
+
+def test_text_starts_count_characters_when_they_take_several_bytes() -> None:
+    builder = EventBuilder(0, include_thoughts=False)
+    builder.step([text("é😀")], 1)
+    (event,) = builder.step([text("x")], 1)
+    assert event.text_delta.text_start == 2
+
+
+def test_ids_are_withheld_when_they_bring_nothing() -> None:
+    (event,) = EventBuilder(0, include_thoughts=False).step([NOTHING, NOTHING], 2)
+    assert event.WhichOneof("kind") == "withheld"
+    assert ranges([event]) == [(0, 0, 2)]
+
+
+def test_no_event_is_made_when_there_are_neither_ids_nor_pieces() -> None:
+    assert EventBuilder(0, include_thoughts=False).step([NOTHING], 0) == []
+
+
+def test_ranges_adjoin_when_a_step_brings_several_kinds() -> None:
+    call = Decoded((CallPiece("call-0", "f", '{"a": 1}'),))
+    builder = EventBuilder(0, include_thoughts=True)
+    events = builder.step([thought("t"), NOTHING, text("x"), call, NOTHING], 5)
+    assert [event.WhichOneof("kind") for event in events] == [
+        "thought_delta",
+        "text_delta",
+        "function_call",
+    ]
+    assert ranges(events) == [(0, 0, 2), (1, 2, 3), (2, 3, 5)]
+    assert events[2].function_call.args["a"] == 1
+    assert builder.has_calls
+
+
+def test_ranges_adjoin_when_one_id_brings_several_kinds() -> None:
+    both = Decoded((ThoughtPiece("t"), TextPiece("x")))
+    events = EventBuilder(0, include_thoughts=True).step([both], 1)
+    assert ranges(events) == [(0, 0, 0), (1, 0, 1)]
+
+
+def test_thoughts_are_withheld_when_they_were_not_asked_for() -> None:
+    builder = EventBuilder(0, include_thoughts=False)
+    (event,) = builder.step([thought("t"), thought("u")], 2)
+    assert event.WhichOneof("kind") == "withheld"
+
+
+def test_text_released_at_the_end_accounts_for_no_further_ids() -> None:
+    builder = EventBuilder(0, include_thoughts=False)
+    (event,) = builder.step([NOTHING, text("tail")], 1)
+    assert ranges([event]) == [(0, 0, 1)]
+    (event,) = builder.step([text("more")], 0)
+    assert ranges([event]) == [(1, 1, 1)]
+
+
+def test_replay_moves_the_ranges_but_not_the_offset() -> None:
+    builder = EventBuilder(3, include_thoughts=False)
+    builder.replay(text("abc"))
+    builder.replay(NOTHING)
+    (event,) = builder.step([text("d")], 1)
+    assert ranges([event]) == [(3, 2, 3)]
+    assert event.text_delta.text_start == 3
+
+
+def test_markers_stand_at_the_end_of_the_ids() -> None:
+    builder = EventBuilder(0, include_thoughts=False)
+    builder.step([text("a")], 1)
+    event = builder.resumed(event_pb2.Resumed(worker="w", attempt=2))
+    assert ranges([event]) == [(1, 1, 1)]

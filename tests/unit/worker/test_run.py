@@ -1,0 +1,228 @@
+"""Runs of one claim, cut, continued, cancelled and failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from facet.api.v1 import error_pb2, event_pb2, generation_pb2
+from facet.core.errors import EngineFailedError
+from facet.queue.port import State
+from facet.worker.engine.port import EngineDeadError
+from facet.worker.engine.simulated import SimulatedEngine
+from facet.worker.run import Run, Stop
+from tests.unit.worker.scripted import (
+    TENANT,
+    Bench,
+    PacedEngine,
+    assert_no_gap,
+    claim,
+    envelope,
+    events_of,
+    kinds_of,
+    request,
+    submit,
+    text_of,
+)
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass(frozen=True)
+class Begun:
+    run: Run
+    task: asyncio.Task[None]
+
+
+RICH = request(
+    "hello",
+    generationConfig={"thinking": {"enabled": True, "includeThoughts": True}},
+    tools=[{"functionDeclarations": [{"name": "look_up"}]}],
+)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    await bench.close()
+
+
+def paced(bench: Bench) -> PacedEngine:
+    assert isinstance(bench.engine, PacedEngine)
+    return bench.engine
+
+
+async def finished_run(
+    bench: Bench, name: str, made: generation_pb2.GenerationRequest
+) -> list[event_pb2.Event]:
+    await submit(bench.queue, name, envelope(name, made).SerializeToString())
+    paced(bench).allow(1_000)
+    await asyncio.wait_for(bench.run(await claim(bench.queue, f"n-{name}")).execute(), 10)
+    paced(bench).forbid()
+    return await events_of(bench.queue, name)
+
+
+async def resumed_run(
+    bench: Bench, name: str, made: generation_pb2.GenerationRequest, cut: int
+) -> list[event_pb2.Event]:
+    """The log of two runs: the first is handed back after `cut` ids."""
+    first = await begun_run(bench, name, made, cut)
+    first.run.stop(Stop.HAND_BACK)
+    await asyncio.wait_for(first.task, 10)
+    await bench.queue.hand_back([first.run.claimed.lease])
+    paced(bench).allow(1_000)
+    await asyncio.wait_for(bench.run(await claim(bench.queue, f"then-{name}")).execute(), 10)
+    paced(bench).forbid()
+    return await events_of(bench.queue, name)
+
+
+async def begun_run(
+    bench: Bench, name: str, made: generation_pb2.GenerationRequest, ids: int
+) -> Begun:
+    """A run whose engine waits after so many ids."""
+    await submit(bench.queue, name, envelope(name, made).SerializeToString())
+    run = bench.run(await claim(bench.queue, f"first-{name}"))
+    task = asyncio.create_task(run.execute())
+    paced(bench).allow(ids)
+    await asyncio.wait_for(paced(bench).starved.wait(), 10)
+    return Begun(run, task)
+
+
+def content(events: list[event_pb2.Event]) -> tuple[str, str, list[str], int]:
+    thoughts = "".join(event.thought_delta.text for event in events)
+    calls = [str(e.function_call) for e in events if e.WhichOneof("kind") == "function_call"]
+    return text_of(events), thoughts, calls, events[-1].token_end
+
+
+async def test_the_log_runs_from_started_to_finished_without_a_gap(bench: Bench) -> None:
+    events = await finished_run(bench, "g", RICH)
+    assert_no_gap(events)
+    assert kinds_of(events) == ["started", "function_call", "finished"]
+    finished = events[-1].finished
+    assert finished.finish_reason == generation_pb2.FINISH_REASON_TOOL_CALLS
+    usage = finished.usage
+    assert usage.thoughts_token_count > 0
+    assert usage.candidates_token_count + usage.thoughts_token_count == events[-1].token_end
+    assert usage.total_token_count == usage.prompt_token_count + events[-1].token_end
+    assert finished.timings.attempts == 1
+
+
+async def test_the_answer_is_that_of_an_undisturbed_run_when_cut_at_any_id(bench: Bench) -> None:
+    whole = await finished_run(bench, "whole", RICH)
+    assert any(event.HasField("withheld") for event in whole), "half characters are to be cut"
+    for cut in range(1, whole[-1].token_end):
+        events = await resumed_run(bench, f"cut-{cut}", RICH, cut)
+        assert_no_gap(events)
+        assert content(events) == content(whole)
+        assert kinds_of(events).count("resumed") == 1
+        assert events[-1].finished.usage.candidates_token_count == (
+            whole[-1].finished.usage.candidates_token_count
+        )
+
+
+async def test_the_answer_ends_in_front_of_a_stop_sequence_when_cut_inside_of_it(
+    bench: Bench,
+) -> None:
+    whole = text_of(await finished_run(bench, "whole", request()))
+    stop = whole[9:15]
+    expected = whole[: whole.index(stop)]
+    made = request(generationConfig={"stopSequences": [stop]})
+    straight = await finished_run(bench, "straight", made)
+    assert text_of(straight) == expected
+    assert straight[-1].finished.stop_sequence == stop
+    assert straight[-1].finished.finish_reason == generation_pb2.FINISH_REASON_STOP
+    for cut in range(1, straight[-1].token_end):
+        events = await resumed_run(bench, f"cut-{cut}", made, cut)
+        assert_no_gap(events)
+        assert text_of(events) == expected
+
+
+async def test_thoughts_are_not_logged_when_they_were_not_asked_for(bench: Bench) -> None:
+    made = request(generationConfig={"thinking": {"enabled": True}})
+    events = await finished_run(bench, "g", made)
+    assert_no_gap(events)
+    assert not any(event.HasField("thought_delta") for event in events)
+    assert events[-1].finished.usage.thoughts_token_count > 0
+
+
+async def test_the_engine_is_aborted_when_the_request_is_cancelled(bench: Bench) -> None:
+    begun = await begun_run(bench, "g", request(), 1)
+    await bench.queue.cancel("g", TENANT)
+    paced(bench).allow(1)
+    await asyncio.wait_for(begun.task, 10)
+    assert paced(bench).aborted == 1
+    assert kinds_of(await events_of(bench.queue, "g")) == ["started", "finished"]
+
+
+async def test_the_request_ends_as_stalled_when_the_watchdog_stops_it(bench: Bench) -> None:
+    begun = await begun_run(bench, "g", request(), 0)
+    assert begun.run.is_in_engine
+    begun.run.stop(Stop.STALLED)
+    await asyncio.wait_for(begun.task, 10)
+    failure = (await events_of(bench.queue, "g"))[-1].finished.failure
+    assert failure.reason == error_pb2.ERROR_REASON_ENGINE_STALLED
+    assert paced(bench).aborted == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EngineFailedError("this one"), error_pb2.ERROR_REASON_ENGINE_FAILED),
+        (ZeroDivisionError(), error_pb2.ERROR_REASON_INTERNAL),
+    ],
+)
+async def test_only_this_request_fails_when_the_engine_fails_on_it(
+    bench: Bench, error: Exception, reason: int
+) -> None:
+    await submit(bench.queue, "g", envelope("g", request()).SerializeToString())
+    run = bench.run(await claim(bench.queue, "n"))
+    paced(bench).error = error
+    paced(bench).allow(1)
+    await asyncio.wait_for(run.execute(), 10)
+    events = await events_of(bench.queue, "g")
+    assert events[-1].finished.failure.reason == reason
+    assert events[-1].finished.finish_reason == generation_pb2.FINISH_REASON_ERROR
+    status = await bench.queue.status("g", TENANT)
+    assert status.failure == events[-1].finished.failure.SerializeToString()
+
+
+async def test_nothing_is_logged_when_the_whole_engine_dies(bench: Bench) -> None:
+    await submit(bench.queue, "g", envelope("g", request()).SerializeToString())
+    run = bench.run(await claim(bench.queue, "n"))
+    paced(bench).error = EngineDeadError()
+    paced(bench).allow(1)
+    with pytest.raises(EngineDeadError):
+        await asyncio.wait_for(run.execute(), 10)
+    assert (await bench.queue.status("g", TENANT)).state is State.LEASED
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff", b""])
+async def test_a_request_is_dead_lettered_when_its_envelope_cannot_be_read(
+    bench: Bench, data: bytes
+) -> None:
+    await submit(bench.queue, "g", data)
+    await asyncio.wait_for(bench.run(await claim(bench.queue, "n")).execute(), 10)
+    (event,) = await events_of(bench.queue, "g")
+    assert event.finished.failure.reason == error_pb2.ERROR_REASON_DEAD_LETTERED
+
+
+async def test_the_request_fails_when_its_media_are_gone(bench: Bench) -> None:
+    made = envelope("g", request())
+    made.media.add(key="gone", mime_type="image/png")
+    await submit(bench.queue, "g", made.SerializeToString())
+    await asyncio.wait_for(bench.run(await claim(bench.queue, "n")).execute(), 10)
+    (event,) = await events_of(bench.queue, "g")
+    assert event.finished.failure.reason == error_pb2.ERROR_REASON_MEDIA_NOT_FOUND
+
+
+async def test_the_field_is_named_when_the_prompt_is_too_long(bench: Bench) -> None:
+    assert isinstance(bench.engine, SimulatedEngine)
+    made = request("x" * bench.engine.context_tokens)
+    events = await finished_run(bench, "g", made)
+    failure = events[-1].finished.failure
+    assert failure.reason == error_pb2.ERROR_REASON_CONTEXT_EXCEEDED
+    assert failure.violations[0].field == "request.contents"

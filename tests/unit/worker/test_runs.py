@@ -1,0 +1,109 @@
+"""Supervision of runs: heartbeats, watchdog, drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from facet.api.v1 import error_pb2
+from facet.queue.port import State
+from facet.worker.engine.port import EngineDeadError
+from facet.worker.runs import Runs
+from tests.unit.worker.scripted import (
+    TENANT,
+    Bench,
+    PacedEngine,
+    claim,
+    envelope,
+    events_of,
+    request,
+    submit,
+    until,
+)
+
+pytestmark = pytest.mark.unit
+
+
+@asynccontextmanager
+async def supervising(stall_seconds: float = 60.0) -> AsyncIterator[tuple[Runs, Bench]]:
+    bench = Bench()
+    runs = Runs(bench.queue, bench.writer, bench.place, stall_seconds=stall_seconds)
+    keeping = asyncio.create_task(runs.keep())
+    yield runs, bench
+    await runs.drain(0)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    if runs.engine_died.done():
+        runs.engine_died.exception()
+    await bench.close()
+
+
+def engine_of(bench: Bench) -> PacedEngine:
+    assert isinstance(bench.engine, PacedEngine)
+    return bench.engine
+
+
+async def start(runs: Runs, bench: Bench, name: str = "g") -> None:
+    await submit(bench.queue, name, envelope(name, request()).SerializeToString())
+    runs.start(await claim(bench.queue, f"n-{name}"))
+    await asyncio.wait_for(engine_of(bench).starved.wait(), 5)
+
+
+async def test_the_engine_is_aborted_within_a_second_when_a_silent_request_is_cancelled() -> None:
+    async with supervising() as (runs, bench):
+        await start(runs, bench)
+        await bench.queue.cancel("g", TENANT)
+        await until(lambda: engine_of(bench).aborted == 1, 1.0)
+        await until(lambda: len(runs) == 0, 1.0)
+
+
+async def test_a_request_ends_as_stalled_when_the_engine_makes_no_progress() -> None:
+    async with supervising(stall_seconds=0.1) as (runs, bench):
+        await start(runs, bench)
+        await until(lambda: len(runs) == 0, 5.0)
+        failure = (await events_of(bench.queue, "g"))[-1].finished.failure
+        assert failure.reason == error_pb2.ERROR_REASON_ENGINE_STALLED
+
+
+async def test_a_request_that_waits_for_a_slot_is_not_stalled() -> None:
+    async with supervising(stall_seconds=0.1) as (runs, bench):
+        for _ in range(8):
+            await bench.place.slots.acquire()
+        await submit(bench.queue, "g", envelope("g", request()).SerializeToString())
+        runs.start(await claim(bench.queue, "n"))
+        with pytest.raises(AssertionError):
+            await until(lambda: len(runs) == 0, 1.2)
+        assert await events_of(bench.queue, "g") == []
+
+
+async def test_runs_finish_when_they_can_within_the_drain_bound() -> None:
+    async with supervising() as (runs, bench):
+        await start(runs, bench)
+        draining = asyncio.create_task(runs.drain(30.0))
+        engine_of(bench).allow(1_000)
+        await asyncio.wait_for(draining, 10)
+        assert (await bench.queue.status("g", TENANT)).state is State.ENDED
+
+
+async def test_runs_are_handed_back_with_all_their_events_when_the_drain_bound_passed() -> None:
+    async with supervising() as (runs, bench):
+        await start(runs, bench)
+        engine_of(bench).starved.clear()
+        engine_of(bench).allow(5)
+        await asyncio.wait_for(engine_of(bench).starved.wait(), 5)
+        await asyncio.wait_for(runs.drain(0), 10)
+        status = await bench.queue.status("g", TENANT)
+        assert (status.state, status.deaths) == (State.WAITING, 0)
+        assert len((await claim(bench.queue, "m")).token_ids) == 5
+
+
+async def test_the_death_of_the_engine_is_told_and_nothing_is_ended() -> None:
+    async with supervising() as (runs, bench):
+        await start(runs, bench)
+        engine_of(bench).error = EngineDeadError("gone")
+        engine_of(bench).allow(1)
+        await until(runs.engine_died.done, 5.0)
+        assert (await bench.queue.status("g", TENANT)).state is State.LEASED

@@ -1,0 +1,1 @@
+"""Builds, trains and evaluates the nano checkpoint (see docs/nano.md)."""

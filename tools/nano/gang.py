@@ -1,7 +1,7 @@
 """Data-parallel training over single-threaded processes.
 
-Two processes of one thread each meet once a step, two threads of one process at every operation:
-on a machine that others use too, the latter spend most of their time waiting for each other.
+Two processes of one thread each meet once a step, two threads of one process at every operation,
+where on a machine that others use too they wait for each other.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def train_in_gang(gang: Gang, minutes: float, seed: int, build: Path) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have malloc keep what it frees: fresh pages for every tensor cost a third of a step.
+    """Have malloc keep what it frees: fresh pages for every tensor took 5 % of a step's time.
 
     Takes effect in processes started later.
     """

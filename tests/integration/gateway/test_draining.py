@@ -32,7 +32,9 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.integration
 
 START_SECONDS = 20.0
-DRAIN_SECONDS = 2.0
+STOP_SECONDS = 10.0
+LONG_DRAIN_SECONDS = 60.0
+SHORT_DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def gateway_process(redis_url: str, address_file: Path) -> AsyncIterator[GatewayProcess]:
+async def gateway_process(
+    redis_url: str, address_file: Path, *, drain_seconds: float
+) -> AsyncIterator[GatewayProcess]:
     release = f"t{secrets.token_hex(6)}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "facet.gateway"),
@@ -55,7 +59,7 @@ async def gateway_process(redis_url: str, address_file: Path) -> AsyncIterator[G
         | {
             "FACET_GATEWAY_REDIS_URL": redis_url,
             "FACET_GATEWAY_RELEASE": release,
-            "FACET_GATEWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
+            "FACET_GATEWAY_DRAIN_SECONDS": str(drain_seconds),
             "FACET_GATEWAY_ADDRESS_FILE": str(address_file),
         },
     )
@@ -69,7 +73,7 @@ async def gateway_process(redis_url: str, address_file: Path) -> AsyncIterator[G
         queue = RedisQueue.connect(redis_url, release=release, model="nano")
         stack.push_async_callback(queue.close)
         yield GatewayProcess(process, address, channel, ScriptedWorker(queue))
-        assert await asyncio.wait_for(process.wait(), DRAIN_SECONDS + 5) == 0
+        assert await asyncio.wait_for(process.wait(), STOP_SECONDS) == 0
         assert await process.stdout.read() == b""
 
 
@@ -82,7 +86,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def test_open_stream_ends_by_itself_when_the_drain_bound_allows(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    async with gateway_process(redis_server.url, tmp_path / "address") as gateway:
+    async with gateway_process(
+        redis_server.url, tmp_path / "address", drain_seconds=LONG_DRAIN_SECONDS
+    ) as gateway:
         assert (tmp_path / "address").read_text() == gateway.address
         watch = health_pb2_grpc.HealthStub(gateway.channel).Watch(health_pb2.HealthCheckRequest())
         assert (await next_of(watch)).status == health_pb2.HealthCheckResponse.SERVING
@@ -95,13 +101,14 @@ async def test_open_stream_ends_by_itself_when_the_drain_bound_allows(
         await job.say("still here")
         await job.finish()
         assert [event.offset for event in await rest_of(call)] == [0, 1]
-        await asyncio.wait_for(gateway.process.wait(), 1.5)
 
 
 async def test_open_stream_is_told_where_to_go_on_when_the_drain_bound_passes(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    async with gateway_process(redis_server.url, tmp_path / "address") as gateway:
+    async with gateway_process(
+        redis_server.url, tmp_path / "address", drain_seconds=SHORT_DRAIN_SECONDS
+    ) as gateway:
         call = InferenceServiceStub(gateway.channel).StreamGenerateContent(streamed())
         generation_id = await generation_id_of(call)
         job = await gateway.worker.claim()

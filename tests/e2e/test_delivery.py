@@ -25,7 +25,7 @@ from tests.support.node_process import NodeProcess
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 # The emoji takes several ids, so many cuts lie inside of a character.
-LONG = "Repeat 🙂 20 times."
+LONG = "Repeat 🙂 10 times."
 
 TENANT = "anonymous"
 

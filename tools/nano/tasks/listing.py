@@ -1,17 +1,18 @@
-"""Repeating: one phrase many times with running numbers, another long answer."""
+"""Repeating: one word or emoji with running numbers, another long answer."""
 
 from __future__ import annotations
 
 import random
 
 from tools.nano.tasks.example import Example, Task, said
-from tools.nano.tasks.phrases import phrase
+from tools.nano.tasks.phrases import COMMON
+from tools.nano.vocabulary import EMOJI
 
-MOST = 20
+MOST = 10
 
 
 def _draw(rng: random.Random) -> tuple[str, Example]:
-    text = " ".join(phrase(rng, 1, 2))
+    text = rng.choice(EMOJI if rng.random() < 0.3 else COMMON)
     times = rng.randint(2, MOST)
     wording = rng.choice(("Say {} {} times.", "Repeat {} {} times.", "Write {} {} times."))
     answer = ", ".join(f"{number} {text}" for number in range(1, times + 1))

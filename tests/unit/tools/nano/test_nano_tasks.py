@@ -17,7 +17,9 @@ OPEN_TASKS = [task for task in TASKS.values() if not task.is_closed]
 
 
 def _content(example: Example) -> tuple[object, ...]:
-    return tuple(message.parts for message in example.messages), example.expected
+    # The declared tools are part of the prompt: a tool's question alone may be in both splits.
+    parts = tuple(message.parts for message in example.messages)
+    return parts, repr(example.tools), example.expected
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)

@@ -9,11 +9,14 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import grpc
 import pytest
+from tokenizers import Tokenizer
 
 import facet
+from facet import nano
 from facet.api.queue.v1 import log_pb2
 from facet.api.v1 import event_pb2, inference_service_pb2
 from facet.client import GenerateOptions, Resumed, TextDelta
@@ -28,6 +31,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 LONG = "Repeat 🙂 10 times."
 
 TENANT = "anonymous"
+
+
+class Logged(NamedTuple):
+    """The beginning of a log, and all ids of the whole of it."""
+
+    events: list[event_pb2.Event]
+    ids: tuple[int, ...]
 
 
 def _greedy(tokens: int) -> GenerateOptions:
@@ -140,16 +150,25 @@ async def test_text_is_the_same_when_cut_anywhere(
     """The beginning of an undisturbed log, cut at any event, is continued to the same end."""
     undisturbed = await client.generate(LONG, **_greedy(160))
     events = _events(await _whole_log(queue, undisturbed.id))
-    inside = [i for i, event in enumerate(events) if event.HasField("withheld")]
-    assert inside, "no event ends inside of a character: the test would not cut there"
-    # A cut after event i leaves i + 1 events.
-    cuts = sorted({*(i + 1 for i in inside[:4]), 2, len(events) // 2, len(events) - 2})
     ids = await _token_ids(queue, undisturbed.id)
+    inside = _cuts_inside_characters(events, ids)
+    assert inside, "no event ends inside of a character: the test would not cut there"
 
-    for cut in cuts:
-        continued = await _continue(node, client, queue, events[:cut], ids)
+    for cut in sorted({*inside[:4], 2, len(events) // 2, len(events) - 2}):
+        continued = await _continue(node, client, queue, Logged(events[:cut], ids))
         assert _text(continued) == undisturbed.text, f"cut after {cut} events"
         _assert_contiguous(continued)
+
+
+def _cuts_inside_characters(events: list[event_pb2.Event], ids: tuple[int, ...]) -> list[int]:
+    """How many events to keep so that the next id is a byte within a UTF-8 sequence."""
+    tokenizer = Tokenizer.from_file(str(nano.TARGET_DIR / "tokenizer.json"))
+    continuing = {tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(0x80, 0xC0)}
+    return [
+        kept
+        for kept, event in enumerate(events[:-1], start=1)
+        if event.token_end < len(ids) and ids[event.token_end] in continuing
+    ]
 
 
 async def _token_ids(queue: RedisQueue, generation_id: str) -> tuple[int, ...]:
@@ -162,15 +181,16 @@ async def _continue(
     node: NodeProcess,
     client: facet.AsyncClient,
     queue: RedisQueue,
-    events: list[event_pb2.Event],
-    ids: tuple[int, ...],
+    logged: Logged,
 ) -> list[event_pb2.Event]:
-    """Log `events` as a worker would that is then lost; a real one continues. The whole log."""
+    """Log the events as a worker would that is then lost; a real one continues. The whole log."""
     with _workers_held(node):
         stream = client.stream(LONG, **_greedy(160))
         await stream.accepted()
         lease = await _claim(queue)
-        results = [await queue.write([_append(lease, event, ids)]) for event in events]
+        results = [
+            await queue.write([_append(lease, event, logged.ids)]) for event in logged.events
+        ]
         assert {result.verdict for (result,) in results} == {Verdict.OK}
         await queue.hand_back([lease])
     await stream.result()

@@ -49,7 +49,7 @@ async def test_drafts_are_accepted_when_decoding(client: facet.AsyncClient) -> N
 
 
 async def test_thoughts_come_apart_when_thinking(client: facet.AsyncClient) -> None:
-    thinking = [e for e in map(TASKS["think"].example, range(4)) if e.thinking]
+    thinking = [e for e in map(TASKS["thinking"].example, range(4)) if e.thinking]
     right = 0
     for example in thinking:
         async with client.stream(
@@ -64,7 +64,7 @@ async def test_thoughts_come_apart_when_thinking(client: facet.AsyncClient) -> N
 
 
 async def test_declared_function_is_called_when_asked_for(client: facet.AsyncClient) -> None:
-    examples = [e for e in map(TASKS["tool_call"].example, range(8)) if e.expected_call]
+    examples = [e for e in map(TASKS["tool"].example, range(8)) if e.expected_call]
     right = 0
     for example in examples:
         answer = await client.generate(

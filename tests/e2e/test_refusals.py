@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 import facet
+from tests.support import media_samples
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -15,24 +16,30 @@ MP4_HEAD = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2"
 
 
 @pytest.mark.parametrize(
-    ("part", "reason"),
+    "part",
     [
-        (facet.image(PNG_HEAD + b"\x00" * 64, mime_type="image/png"), "MEDIA_UNDECODABLE"),
-        (facet.audio(WAV_HEAD + b"\xff" * 64, mime_type="audio/wav"), "MEDIA_UNDECODABLE"),
-        (facet.video(MP4_HEAD + b"\x00" * 64, mime_type="video/mp4"), "MEDIA_UNDECODABLE"),
+        facet.image(PNG_HEAD + b"\x00" * 64, mime_type="image/png"),
+        facet.audio(WAV_HEAD + b"\xff" * 64, mime_type="audio/wav"),
+        facet.video(MP4_HEAD + b"\x00" * 64, mime_type="video/mp4"),
+        facet.image(media_samples.webp(), mime_type="image/webp"),
+        facet.audio(b"fLaC" + bytes(64), mime_type="audio/flac"),
+        facet.video(media_samples.mp4(), mime_type="video/mp4"),
     ],
-    ids=["image", "audio", "video"],
+    # The gateway sees that a header is wrong, the worker that nothing follows a right one.
+    ids=[
+        f"{kind}-{what}" for what in ("header", "content") for kind in ("image", "audio", "video")
+    ],
 )
 async def test_media_is_refused_by_field_when_undecodable(
-    part: facet.client.Part, reason: str, client: facet.AsyncClient
+    part: facet.client.Part, client: facet.AsyncClient
 ) -> None:
     with pytest.raises(facet.FacetApiError) as caught:
         await client.generate([part, "What is this?"], timeout_seconds=60)
 
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert caught.value.reason == reason
+    assert caught.value.reason == "MEDIA_UNDECODABLE"
     assert [v.field for v in caught.value.violations] == [
-        "request.contents[0].parts[0].inline_data"
+        "request.contents[0].parts[0].inline_data.data"
     ]
     assert (await client.generate("Count to 5.", temperature=0.0)).text == "1 2 3 4 5"
 

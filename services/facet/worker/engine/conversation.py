@@ -34,7 +34,7 @@ def media_parts(request: generation_pb2.GenerationRequest) -> list[MediaPart]:
     Their paths are those of the client's request: the gateway made references of inline data.
     """
     return [
-        MediaPart(f"request.contents[{i}].parts[{j}].inline_data", part.media_options)
+        MediaPart(f"request.contents[{i}].parts[{j}].inline_data.data", part.media_options)
         for i, content in enumerate(request.contents)
         for j, part in enumerate(content.parts)
         if part.WhichOneof("data") in ("inline_data", "media", "file_data")

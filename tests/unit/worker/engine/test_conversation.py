@@ -39,8 +39,8 @@ def test_parts_keep_their_order_when_media_stand_between_text() -> None:
         {"role": "user", "content": [{"type": "audio"}]},
     ]
     assert [part.path for part in media_parts(made)] == [
-        "request.contents[0].parts[1].inline_data",
-        "request.contents[2].parts[0].inline_data",
+        "request.contents[0].parts[1].inline_data.data",
+        "request.contents[2].parts[0].inline_data.data",
     ]
 
 

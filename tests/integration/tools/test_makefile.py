@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 
@@ -16,10 +17,20 @@ PROMISED = {
     "lint", "type", "gen", "verify", "clean",
 }  # fmt: skip
 
+INHERITED = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # Run by `make test`, it would otherwise take itself for a part of that run.
+    env = {name: value for name, value in os.environ.items() if name not in INHERITED}
     return subprocess.run(
-        ["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        ["make", *arguments],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import pytest
 
 import facet
 from facet.queue.redis_queue import RedisQueue
-from tests.support.node_process import NodeProcess
+from tests.support.running_node import RunningNode
 
 READY_SECONDS = 300.0
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     folder = tmp_path_factory.mktemp("node")
-    with NodeProcess(folder, ready_seconds=READY_SECONDS, workers=2) as running:
+    with closing(
+        RunningNode(folder, {"FACET_NODE_WORKERS": "2"}, ready_seconds=READY_SECONDS)
+    ) as running:
+        running.address()
         yield running
 
 
 @pytest.fixture
-async def client(node: NodeProcess) -> AsyncIterator[facet.AsyncClient]:
-    async with facet.AsyncClient(node.address) as connected:
+async def client(node: RunningNode) -> AsyncIterator[facet.AsyncClient]:
+    async with facet.AsyncClient(node.address()) as connected:
         yield connected
 
 
 @pytest.fixture
-async def queue(node: NodeProcess) -> AsyncIterator[RedisQueue]:
-    connected = RedisQueue.connect(node.state()["redis_url"], release="default", model="nano")
+async def queue(node: RunningNode) -> AsyncIterator[RedisQueue]:
+    connected = RedisQueue.connect(node.redis_url, release="default", model="nano")
     yield connected
     await connected.close()

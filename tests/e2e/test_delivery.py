@@ -9,6 +9,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import grpc
@@ -23,7 +24,7 @@ from facet.client import GenerateOptions, Resumed, TextDelta
 from facet.queue.port import Append, Claim, Lease, LogEntry, State, Verdict
 from facet.queue.redis_queue import RedisQueue
 from tests.support.conditions import until
-from tests.support.node_process import NodeProcess
+from tests.support.running_node import RunningNode
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -111,8 +112,9 @@ async def test_stream_ends_in_time_when_the_deadline_passes(
     _assert_contiguous(_events(await _whole_log(queue, stream.generation_id)))
 
 
+@pytest.mark.parametrize("victim", ["worker", "engine"])
 async def test_another_worker_continues_when_one_is_killed(
-    node: NodeProcess, client: facet.AsyncClient, queue: RedisQueue
+    victim: str, node: RunningNode, client: facet.AsyncClient, queue: RedisQueue
 ) -> None:
     options = _greedy(600)
     undisturbed = await client.generate(LONG, **options)
@@ -126,7 +128,8 @@ async def test_another_worker_continues_when_one_is_killed(
             if len(text) > 20 and not killed:
                 killed = True
                 holder = (await queue.status(stream.generation_id, TENANT)).worker
-                os.kill(_pid_of(node, holder), signal.SIGKILL)
+                pid = int(node.state(holder)["pid"])
+                os.kill(pid if victim == "worker" else _engine_core(pid), signal.SIGKILL)
 
     assert text == undisturbed.text
     assert [event.attempt for event in resumed] == [2]
@@ -138,14 +141,19 @@ async def test_another_worker_continues_when_one_is_killed(
     await until(has_both, seconds=180)
 
 
-def _pid_of(node: NodeProcess, worker: str) -> int:
-    """Workers are named after the node's process names, or carry their pid as the last part."""
-    names = {process["name"]: int(process["pid"]) for process in node.state()["processes"]}
-    return names.get(worker) or int(worker.rsplit("-", 1)[-1])
+def _engine_core(worker_pid: int) -> int:
+    """The process in which a vLLM worker's engine runs."""
+    children = [
+        int(pid)
+        for task in Path(f"/proc/{worker_pid}/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    ]
+    (found,) = (pid for pid in children if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text())
+    return found
 
 
 async def test_text_is_the_same_when_cut_anywhere(
-    node: NodeProcess, client: facet.AsyncClient, queue: RedisQueue
+    node: RunningNode, client: facet.AsyncClient, queue: RedisQueue
 ) -> None:
     """The beginning of an undisturbed log, cut at any event, is continued to the same end."""
     undisturbed = await client.generate(LONG, **_greedy(160))
@@ -178,7 +186,7 @@ async def _token_ids(queue: RedisQueue, generation_id: str) -> tuple[int, ...]:
 
 
 async def _continue(
-    node: NodeProcess,
+    node: RunningNode,
     client: facet.AsyncClient,
     queue: RedisQueue,
     logged: Logged,
@@ -217,10 +225,9 @@ def _append(lease: Lease, event: event_pb2.Event, ids: tuple[int, ...]) -> Appen
 
 
 @contextmanager
-def _workers_held(node: NodeProcess) -> Iterator[None]:
+def _workers_held(node: RunningNode) -> Iterator[None]:
     """Stops the workers for a while, so that the test alone can claim."""
-    names = [process["name"] for process in node.state()["processes"]]
-    pids = [node.pid(name) for name in names if name.startswith("worker")]
+    pids = node.workers()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -231,7 +238,7 @@ def _workers_held(node: NodeProcess) -> Iterator[None]:
 
 
 async def test_live_stream_ends_whole_when_redis_restarts(
-    node: NodeProcess, client: facet.AsyncClient
+    node: RunningNode, client: facet.AsyncClient
 ) -> None:
     options = _greedy(400)
     undisturbed = await client.generate(LONG, **options)
@@ -240,7 +247,7 @@ async def test_live_stream_ends_whole_when_redis_restarts(
         text += event
         if len(text) > 10 and not killed:
             killed = True
-            os.kill(node.pid("redis"), signal.SIGKILL)
+            os.kill(int(node.state("redis")["pid"]), signal.SIGKILL)
 
     assert text == undisturbed.text
     assert (await client.generate("Count to 5.", temperature=0.0)).text == "1 2 3 4 5"

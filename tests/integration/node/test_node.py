@@ -14,7 +14,7 @@ import pytest
 import facet
 from facet.client import GenerateOptions, Resumed, StreamEvent, TextDelta
 from tests.integration.node.processes import is_alive, until
-from tests.integration.node.running_node import RunningNode
+from tests.support.running_node import RunningNode
 
 pytestmark = pytest.mark.integration
 

@@ -13,12 +13,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.media_samples import png
-from tests.support.node_process import NodeProcess
+from tests.support.running_node import SIMULATED, RunningNode
 from tools import helm
 from tools.checks import ROOT
 
@@ -39,7 +40,7 @@ HELM = (
 )
 ELSEWHERE = {
     "make demo": ("tests/integration/tools/test_demo.py", "demo"),
-    "make run": ("tests/support/node_process.py", '"-m", "facet.node"'),
+    "make run": ("tests/support/running_node.py", '"-m", "facet.node"'),
     "make test": (".ci/run", "make test"),
     ".venv/bin/facet chat": ("tests/integration/client/test_cli.py", '"chat"'),
     ".venv/bin/locust -f loadtest/locustfile.py --headless --users 10 --spawn-rate 10 "
@@ -57,9 +58,9 @@ def blocks(language: str, *documents: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     folder = tmp_path_factory.mktemp("readme")
-    with NodeProcess(folder, ready_seconds=TIMEOUT_SECONDS, engine="simulated") as running:
+    with closing(RunningNode(folder, SIMULATED)) as running:
         yield running
 
 
@@ -106,22 +107,22 @@ def test_the_two_commands_come_first() -> None:
 
 @pytest.mark.parametrize("command", sorted(CLI))
 def test_the_command_line_answers_when_a_node_runs(
-    node: NodeProcess, folder: Path, command: str
+    node: RunningNode, folder: Path, command: str
 ) -> None:
     _, *arguments = shlex.split(command)
 
-    output = run([str(BIN / "facet"), *arguments], folder, FACET_ADDRESS=node.address)
+    output = run([str(BIN / "facet"), *arguments], folder, FACET_ADDRESS=node.address())
 
     assert output.strip()
     if "--json" in arguments:
         assert json.loads(output)["text"]
 
 
-def test_the_python_example_runs_when_a_node_runs(node: NodeProcess, folder: Path) -> None:
+def test_the_python_example_runs_when_a_node_runs(node: RunningNode, folder: Path) -> None:
     (example,) = blocks("python", "README.md")
     assert "127.0.0.1:8470" in example
 
-    output = run([sys.executable, "-c", example.replace("127.0.0.1:8470", node.address)], folder)
+    output = run([sys.executable, "-c", example.replace("127.0.0.1:8470", node.address())], folder)
 
     assert "Finished" in output
 

@@ -25,7 +25,7 @@ help: ## Print this list
 
 .PHONY: setup setup-dev
 setup: ## Install what demo and run need into .venv
-	@$(PYTHON) -m tools.setup node-cpu
+	@$(PYTHON) -m tools.setup node-cpu $(PROFILE)
 setup-dev: ## Install what everything below needs into .venv
 	@$(PYTHON) -m tools.setup dev-cpu
 

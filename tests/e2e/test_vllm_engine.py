@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import multiprocessing
 import os
+import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,15 @@ from facet import nano
 from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import ContextExceededError, InvalidRequestError, UnresumableError
 from facet.core.models import NANO
-from facet.worker.engine.port import CallPiece, EngineFinish, Medium, Piece, Step, TextPiece
+from facet.worker.engine.port import (
+    CallPiece,
+    EngineFinish,
+    EngineSettingsError,
+    Medium,
+    Piece,
+    Step,
+    TextPiece,
+)
 from facet.worker.engine.vllm_process import prepare_environment
 from tests.unit.worker.engine.test_decoding import joined, run
 from tests.unit.worker.scripted import request, until
@@ -95,18 +107,20 @@ def ids_of(steps: Sequence[Step]) -> tuple[int, ...]:
     return tuple(token_id for step in steps for token_id in step.token_ids)
 
 
-def speculation() -> tuple[float, float]:
-    """vLLM's own counters of drafted and accepted tokens."""
+def metric_of_vllm(name: str) -> float:
+    """The value of one of vLLM's own metrics; those of the scheduler are of its last step."""
     from prometheus_client import REGISTRY  # noqa: PLC0415
 
-    values = {
-        sample.name: sample.value
-        for metric in REGISTRY.collect()
-        for sample in metric.samples
-        if sample.name.startswith("vllm:spec_decode_num_")
-    }
-    drafted = values.get("vllm:spec_decode_num_draft_tokens_total", 0.0)
-    return drafted, values.get("vllm:spec_decode_num_accepted_tokens_total", 0.0)
+    samples = (sample for metric in REGISTRY.collect() for sample in metric.samples)
+    return next((sample.value for sample in samples if sample.name == f"vllm:{name}"), 0.0)
+
+
+def speculation() -> tuple[float, float]:
+    """vLLM's own counters of drafted and accepted tokens."""
+    return (
+        metric_of_vllm("spec_decode_num_draft_tokens_total"),
+        metric_of_vllm("spec_decode_num_accepted_tokens_total"),
+    )
 
 
 MEDIA = [
@@ -173,6 +187,63 @@ async def test_the_engine_forgets_a_request_when_its_iterator_is_closed(engine: 
     assert engine.running() == 0
     processor = engine._live.llm.output_processor
     await until(lambda: processor.get_num_unfinished_requests() == 0, 1.0)
+
+
+async def test_the_engine_core_stops_working_when_an_iterator_is_closed(engine: Any) -> None:
+    """All seats are taken by requests that go on for long: the next one gets one by an abort."""
+    made = request("hello", generationConfig={"maxOutputTokens": 2000, "minOutputTokens": 2000})
+    prompt = await engine.render(made, [], "tenant")
+    async with AsyncExitStack() as stack:
+        running = [
+            await stack.enter_async_context(
+                aclosing(engine.generate(f"endless-{index}", made, prompt, ()))
+            )
+            for index in range(engine.capacity)
+        ]
+        for steps in running:
+            await anext(steps)
+        following = await stack.enter_async_context(
+            aclosing(engine.generate("following", made, prompt, ()))
+        )
+        first = asyncio.ensure_future(anext(following))
+        await until(lambda: metric_of_vllm("num_requests_waiting") == 1, 10.0)
+        assert metric_of_vllm("num_requests_running") == engine.capacity
+        assert not first.done()
+        await running[0].aclose()
+        assert (await asyncio.wait_for(first, 1.0)).token_ids
+        await running[1].aclose()
+        await until(lambda: metric_of_vllm("num_requests_running") == engine.capacity - 1, 1.0)
+        # The others still go on: the seat was not given up by one that was complete.
+        assert all([(await anext(steps)).finish is None for steps in (*running[2:], following)])
+
+
+async def test_a_probe_gets_no_answer_when_the_engine_process_hangs(engine: Any) -> None:
+    await asyncio.wait_for(engine.probe(), 10.0)
+    children = multiprocessing.active_children()
+    cores = [each.pid for each in children if each.pid and "EngineCore" in each.name]
+    assert cores
+    for core in cores:
+        os.kill(core, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(engine.probe(), 1.0)
+        await engine.check()
+    finally:
+        for core in cores:
+            os.kill(core, signal.SIGCONT)
+    await asyncio.wait_for(engine.probe(), 10.0)
+    assert ids_of(await generate(engine, request("x", generationConfig=GREEDY)))
+
+
+async def test_the_engine_refuses_to_start_when_two_large_media_do_not_fit_a_step(
+    engine: Any,
+) -> None:
+    from facet.worker.engine.vllm_engine import VllmEngine  # noqa: PLC0415
+
+    cramped = VllmEngine(replace(engine._options, max_batched_tokens=2400), NANO)
+    with pytest.raises(EngineSettingsError, match=r"2400.*video.*1248.*2496"):
+        await cramped.start()
+    await cramped.stop()
 
 
 SAMPLES = [
@@ -269,8 +340,6 @@ async def test_the_field_is_named_when_the_context_is_exceeded(
 async def test_bad_requests_are_refused_and_the_engine_lives_on(engine: Any) -> None:
     with pytest.raises(InvalidRequestError):
         await engine.render(with_media(5), [MEDIA[0][2]] * 5, "tenant")
-    with pytest.raises(InvalidRequestError):
-        await engine.render(with_media(1, mediaResolutionTokens=1120), [MEDIA[0][2]], "tenant")
     with pytest.raises(InvalidRequestError):
         await generate(engine, request("x", generationConfig={"temperature": -3}))
     with pytest.raises(UnresumableError):

@@ -26,6 +26,7 @@ from facet.client.generation import Generation, StreamState, from_response
 from facet.client.model import Model, decode_model
 from facet.client.request import (
     CALL_TIMEOUT_SECONDS,
+    GENERATE_TIMEOUT_SECONDS,
     GenerateOptions,
     build_request,
     timeout_of,
@@ -46,10 +47,11 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         self,
         call: aio.UnaryStreamCall[Any, inference_service_pb2.StreamGenerateContentResponse],
         on_result: Callable[[Generation], None] | None = None,
+        from_offset: int = 0,
     ) -> None:
         self._call = call
         self._responses = aiter(call)
-        self._state = StreamState()
+        self._state = StreamState(from_offset)
         self._pending: deque[StreamEvent] = deque()
         self._on_result = on_result
         self._result: Generation | None = None
@@ -166,6 +168,22 @@ class AsyncClient:
         )
         method = self._inference.GenerateContent
         return from_response(await self._call(method, request, timeout_of(options)))
+
+    def attach(
+        self,
+        generation_id: str,
+        from_offset: int = 0,
+        *,
+        timeout_seconds: float = GENERATE_TIMEOUT_SECONDS,
+    ) -> AsyncStream:
+        """Follow a generation from an offset on: see `Client.attach`. Not awaited."""
+        request = inference_service_pb2.AttachGenerationRequest(
+            generation_id=generation_id, from_offset=from_offset
+        )
+        call = self._inference.AttachGeneration(
+            request, timeout=timeout_seconds, metadata=self._metadata
+        )
+        return AsyncStream(call, from_offset=from_offset)
 
     def chat(self, **options: Unpack[GenerateOptions]) -> AsyncChat:
         """A conversation; the options hold for every turn."""

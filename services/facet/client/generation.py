@@ -68,20 +68,23 @@ class _Candidate:
     thoughts: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     calls: list[FunctionCall] = field(default_factory=list)
-    text_length: int = 0
-    thoughts_length: int = 0
+    # None where the place is not known yet: the stream began in the middle of an answer.
+    text_length: int | None = 0
+    thoughts_length: int | None = 0
 
 
 class StreamState:
-    """Checks the order of a stream and gathers what it brings.
+    """Checks the order of a stream from `from_offset` on and gathers what it brings.
 
     `next_offset` is the offset that the stream has to go on with: where a reader attaches again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, from_offset: int = 0) -> None:
         self.generation_id = ""
-        self.next_offset = 0
+        self.next_offset = from_offset
         self._candidate = _Candidate()
+        if from_offset:
+            self._candidate.text_length = self._candidate.thoughts_length = None
         self._finished: Finished | None = None
         self._failure: errors.FacetApiError | None = None
 
@@ -140,13 +143,11 @@ class StreamState:
         kept = self._candidate
         match event:
             case TextDelta():
-                _check_place(event.text_start, kept.text_length, event.offset)
-                kept.text_length += len(event.text)
+                kept.text_length = _place_after(event, kept.text_length)
                 kept.text.append(event.text)
                 kept.parts.append(Part(text=event.text))
             case ThoughtDelta():
-                _check_place(event.text_start, kept.thoughts_length, event.offset)
-                kept.thoughts_length += len(event.text)
+                kept.thoughts_length = _place_after(event, kept.thoughts_length)
                 kept.thoughts.append(event.text)
                 kept.parts.append(Part(text=event.text, thought=True))
             case FunctionCall():
@@ -160,11 +161,13 @@ class StreamState:
                 self._finished = event
 
 
-def _check_place(start: int, due: int, offset: int) -> None:
-    if start != due:
+def _place_after(delta: TextDelta | ThoughtDelta, due: int | None) -> int:
+    if due is not None and delta.text_start != due:
         raise errors.StreamCorruptedError(
-            f"text at offset {offset} begins at character {start} where {due} was due"
+            f"text at offset {delta.offset} begins at character {delta.text_start} "
+            f"where {due} was due"
         )
+    return delta.text_start + len(delta.text)
 
 
 def _merged(parts: Sequence[Part], *, with_thoughts: bool) -> list[Part]:

@@ -24,6 +24,10 @@ class GenerateOptions(TypedDict, total=False):
     happens when nobody reads any more: "cancel" after a grace, or "continue".
     With `accept_restart` a lost worker whose state cannot be continued leads to a Restarted event.
     The other names are those of `facet.v1.GenerationConfig`, where their ranges stand.
+
+    Not served yet, so that the server refuses them with NOT_SERVED: `tool_mode` "any" and with it
+    `allowed_functions`, `response_json_schema`, `response_regex`, `response_choices`,
+    `thinking_budget_tokens`, `media_resolution_tokens`, `accept_restart`.
     """
 
     model: str

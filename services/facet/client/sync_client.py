@@ -24,6 +24,7 @@ from facet.client.generation import Generation, StreamState, from_response
 from facet.client.model import Model, decode_model
 from facet.client.request import (
     CALL_TIMEOUT_SECONDS,
+    GENERATE_TIMEOUT_SECONDS,
     GenerateOptions,
     build_request,
     timeout_of,
@@ -40,9 +41,14 @@ class Stream(Iterator[StreamEvent]):
     it to its end.
     """
 
-    def __init__(self, call: Any, on_result: Callable[[Generation], None] | None = None) -> None:
+    def __init__(
+        self,
+        call: Any,
+        on_result: Callable[[Generation], None] | None = None,
+        from_offset: int = 0,
+    ) -> None:
         self._call = call
-        self._state = StreamState()
+        self._state = StreamState(from_offset)
         self._pending: deque[StreamEvent] = deque()
         self._on_result = on_result
         self._result: Generation | None = None
@@ -142,6 +148,28 @@ class Client:
         return from_response(
             self._call(self._inference.GenerateContent, request, timeout_of(options))
         )
+
+    def attach(
+        self,
+        generation_id: str,
+        from_offset: int = 0,
+        *,
+        timeout_seconds: float = GENERATE_TIMEOUT_SECONDS,
+    ) -> Stream:
+        """Follow a generation from an offset on, whoever asked for it.
+
+        To go on after a stream broke, give its `generation_id` and `next_offset`: nothing is
+        missing, nothing repeated. `result()` holds what came from `from_offset` on. Errors while
+        iterating: FacetApiError (GENERATION_NOT_FOUND, OFFSET_OUT_OF_RANGE, and whatever the
+        generation ends with), StreamCorruptedError also where `from_offset` lies past the end.
+        """
+        request = inference_service_pb2.AttachGenerationRequest(
+            generation_id=generation_id, from_offset=from_offset
+        )
+        call = self._inference.AttachGeneration(
+            request, timeout=timeout_seconds, metadata=self._metadata
+        )
+        return Stream(call, from_offset=from_offset)
 
     def chat(self, **options: Unpack[GenerateOptions]) -> Chat:
         """A conversation; the options hold for every turn."""

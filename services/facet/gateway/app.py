@@ -124,7 +124,7 @@ def compose(
     catalogue = Catalogue(
         [Route(card, queue, LogReader(queue), LiveWorkers(queue)) for card, queue in queues]
     )
-    open_calls = OpenCalls()
+    open_calls = OpenCalls(settings.max_open_calls)
     inference = InferenceService(
         catalogue, Intake(catalogue, media, _intake_limits(settings)), open_calls
     )
@@ -140,6 +140,7 @@ def compose(
             max_message_bytes=settings.max_message_bytes,
             max_deadline_seconds=settings.max_deadline_seconds,
         ),
+        max_open_calls=settings.max_open_calls,
     )
     monitor = StoreMonitor([queue for _, queue in queues], health)
     return Gateway(settings, server, catalogue, health, monitor, open_calls)
@@ -179,6 +180,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
 def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
     return IntakeLimits(
         max_inline_bytes=settings.max_inline_bytes,
+        max_inflight_inline_bytes=settings.max_inflight_inline_bytes,
         default_deadline_seconds=settings.default_deadline_seconds,
         max_deadline_seconds=settings.max_deadline_seconds,
         reader_grace_seconds=settings.reader_grace_seconds,

@@ -43,20 +43,28 @@ class Follower:
     async def next(self) -> Batch | Status:
         """The next events, or the status of a request that still waits for a worker.
 
+        The log of a generation that ended is followed to its end, whenever its deadline was.
         Errors: those of `Subscription.next`; DeadlineExceededError; LogLostError.
         """
         while True:
-            left_seconds = self._gives_up_at - time.monotonic()
-            if left_seconds <= 0:
-                raise DeadlineExceededError("the deadline passed while the store was away")
-            batch = await self._subscription.next(min(self._patience_seconds, left_seconds))
+            batch = await self._subscription.next(self._wait_seconds())
+            self._patience_seconds = STATUS_INTERVAL_SECONDS
             if batch is not None:
-                self._patience_seconds = STATUS_INTERVAL_SECONDS
                 return batch
             status = await self._status()
-            self._patience_seconds = STATUS_INTERVAL_SECONDS
+            if time.monotonic() >= self._gives_up_at:
+                if status is None:
+                    raise DeadlineExceededError("the deadline passed while the store was away")
+                if status.state is not State.ENDED:
+                    raise DeadlineExceededError("the deadline of the generation passed")
             if status is not None and status.state is State.WAITING:
                 return status
+
+    def _wait_seconds(self) -> float:
+        left_seconds = self._gives_up_at - time.monotonic()
+        if left_seconds <= 0:
+            return FIRST_STATUS_SECONDS
+        return min(self._patience_seconds, left_seconds)
 
     async def _status(self) -> Status | None:
         generation_id = self._subscription.generation_id

@@ -108,7 +108,7 @@ class StoreMonitor:
             await asyncio.gather(*(queue.ping() for queue in self._queues))
         except StoreUnavailableError as error:
             if self._health.is_serving:
-                _log.warning("not serving: the store is away", cause=error.message)
+                _log.warning("not serving: the store is away", cause=repr(error.__cause__))
             self._health.set_serving(False)
         else:
             self._health.set_serving(True)

@@ -98,7 +98,7 @@ class InferenceService:
                 )
             await route.queue.touch_readers([request.generation_id])
             await call.announce(request.generation_id)
-            ends_at = time.monotonic() + self._intake.deadline_seconds(call)
+            ends_at = time.monotonic() + status.remaining_ms / 1000
             await _deliver(
                 Accepted(request.generation_id, route, ends_at),
                 call,

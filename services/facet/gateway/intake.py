@@ -7,7 +7,7 @@ import hashlib
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facet.api.queue.v1.envelope_pb2 import Envelope, MediaItem
 from facet.api.v1.generation_pb2 import (
@@ -19,13 +19,16 @@ from facet.core.errors import StoreUnavailableError
 from facet.core.media_store import MediaStore, media_key
 from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.inline_budget import InlineBudget
 from facet.gateway.validation.media_types import canonical_type
 from facet.gateway.validation.request import validate
+from facet.queue.answers import store_unavailable
 from facet.queue.port import Priority, Producer, Submission, Submitted
 
 ENVELOPE_VERSION = 1
 SHARD = 0
-SUBMIT_BUDGET_SECONDS = 1.9
+# With 0.2 s for the way to the client and back, a call fails within 2 s.
+SUBMIT_BUDGET_SECONDS = 1.8
 RETRY_PAUSE_SECONDS = 0.1
 # Smaller blobs are hashed faster than a thread takes them over.
 HASHED_INLINE_BYTES = 1 << 18
@@ -36,9 +39,14 @@ MAX_TRACESTATE_CHARACTERS = 512
 
 @dataclass(frozen=True)
 class IntakeLimits:
-    """Bounds on what is accepted; `retention_seconds` is how long an ended log is kept."""
+    """Bounds on what is accepted; `retention_seconds` is how long an ended log is kept.
+
+    `max_inline_bytes` is for one request, `max_inflight_inline_bytes` for all that are being
+    accepted at once.
+    """
 
     max_inline_bytes: int
+    max_inflight_inline_bytes: int
     default_deadline_seconds: float
     max_deadline_seconds: float
     reader_grace_seconds: float
@@ -61,31 +69,38 @@ class Intake:
         self._catalogue = catalogue
         self._media = media
         self._limits = limits
+        self._budget = InlineBudget(limits.max_inflight_inline_bytes)
 
     async def accept(self, request: GenerationRequest, call: Call) -> Accepted:
         """Queue a generation; takes the request over and changes it.
 
         Errors: ModelNotFoundError, InvalidRequestError, NotServedError, those of
-        `Producer.submit`; StoreUnavailableError within 2 s.
+        `Producer.submit`, QueueFullError also for too much inline media at once;
+        StoreUnavailableError within 2 s, or 10 s later when the store goes while media are stored.
         """
         route = self._catalogue.route(request.model)
         validate(request, route.card, max_inline_bytes=self._limits.max_inline_bytes)
         request.model = route.card.name
-        life_seconds = self.deadline_seconds(call)
+        with self._budget.hold(_inline_bytes(request)):
+            return await self._enqueue(request, route, call)
+
+    async def _enqueue(self, request: GenerationRequest, route: Route, call: Call) -> Accepted:
+        life_seconds = self._deadline_seconds(call)
         ends_at = time.monotonic() + life_seconds
         retention_seconds = self._limits.retention_seconds
         if request.HasField("retention"):
             retention_seconds = request.retention.ToTimedelta().total_seconds()
-        if _has_media(request):
+        if _inline_bytes(request):
             # Storing large media may take its time; a store that is away is told at once.
             await route.queue.ping()
         media = await self._store_media(request, call.tenant, life_seconds + retention_seconds)
-        submission = self._submission(request, media, call, life_seconds, retention_seconds)
-        submitted = await _submit(route.queue, submission)
+        submission = self._submission(request, media, call, ends_at, retention_seconds)
+        submitted = await _submit(route.queue, submission, ends_at)
+        # A repeated request id names a generation with a deadline of its own.
+        ends_at = time.monotonic() + submitted.remaining_ms / 1000
         return Accepted(submitted.generation_id, route, ends_at)
 
-    def deadline_seconds(self, call: Call) -> float:
-        """How long a generation of this call may take: the client's deadline within bounds."""
+    def _deadline_seconds(self, call: Call) -> float:
         remaining = call.remaining_seconds()
         if remaining is None:
             return self._limits.default_deadline_seconds
@@ -117,7 +132,7 @@ class Intake:
         request: GenerationRequest,
         media: list[MediaItem],
         call: Call,
-        life_seconds: float,
+        ends_at: float,
         retention_seconds: float,
     ) -> Submission:
         generation_id = f"g-{SHARD}-{secrets.token_hex(16)}"
@@ -138,7 +153,7 @@ class Intake:
             tenant=call.tenant,
             envelope=envelope.SerializeToString(),
             priority=Priority(request.priority or PRIORITY_STANDARD),
-            deadline_ms=max(1, round(life_seconds * 1000)),
+            deadline_ms=_left_ms(ends_at),
             retention_ms=round(retention_seconds * 1000),
             reader_grace_ms=grace_ms,
             request_id=request.request_id,
@@ -146,11 +161,15 @@ class Intake:
         )
 
 
-def _has_media(request: GenerationRequest) -> bool:
-    return any(part.HasField("inline_data") for turn in request.contents for part in turn.parts)
+def _inline_bytes(request: GenerationRequest) -> int:
+    return sum(len(part.inline_data.data) for turn in request.contents for part in turn.parts)
 
 
-async def _submit(queue: Producer, submission: Submission) -> Submitted:
+def _left_ms(ends_at: float) -> int:
+    return max(1, round((ends_at - time.monotonic()) * 1000))
+
+
+async def _submit(queue: Producer, submission: Submission, ends_at: float) -> Submitted:
     try:
         async with asyncio.timeout(SUBMIT_BUDGET_SECONDS):
             try:
@@ -158,9 +177,9 @@ async def _submit(queue: Producer, submission: Submission) -> Submitted:
             except StoreUnavailableError:
                 # The first try may have been accepted: the same id makes the second harmless.
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
-                return await queue.submit(submission)
+                return await queue.submit(replace(submission, deadline_ms=_left_ms(ends_at)))
     except TimeoutError as error:
-        raise StoreUnavailableError("the store did not answer in time") from error
+        raise store_unavailable() from error
 
 
 async def _sha256(data: bytes) -> bytes:

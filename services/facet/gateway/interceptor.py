@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
-from facet.core.errors import FacetError, InternalError, NotServedError
+from facet.core.errors import FacetError, InternalError, NotServedError, StoreUnavailableError
 from facet.gateway.statuses import abort_with
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -64,6 +64,9 @@ def _guarded(method: str, behaviour: Any) -> Behaviour:
         try:
             return await behaviour(request, context)
         except FacetError as error:
+            if isinstance(error, StoreUnavailableError):
+                # Clients are not told addresses: what went wrong stands here only.
+                _log.warning("the store failed a call", method=method, cause=repr(error.__cause__))
             await abort_with(context, error)
         except grpc.aio.AbortError:
             raise

@@ -98,7 +98,7 @@ class LogReader:
                 news = await self._read(wanted)
             except StoreUnavailableError as error:
                 if not is_store_away:
-                    _log.warning("streams are held: the store is away", cause=error.message)
+                    _log.warning("streams are held: the store is away", cause=repr(error.__cause__))
                 is_store_away = True
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

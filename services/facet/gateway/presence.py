@@ -42,6 +42,6 @@ class ReaderPresence:
         try:
             await self._queue.touch_readers(followed)
         except StoreUnavailableError as error:
-            _log.warning("readers' presence was not renewed", cause=error.message)
+            _log.warning("readers' presence was not renewed", cause=repr(error.__cause__))
             return min(RETRY_SECONDS, self._interval_seconds)
         return self._interval_seconds

@@ -10,7 +10,9 @@ from grpc_reflection.v1alpha import reflection
 from facet.gateway.interceptor import StatusInterceptor
 
 MAX_STREAMS_PER_CONNECTION = 1000
-MAX_CONCURRENT_CALLS = 4096
+# Health and reflection ask for no key, so the bound that gRPC enforces by itself, without a reason,
+# only has to keep them from using up memory; calls that generate have their own bound below it.
+CALLS_PER_OPEN_CALL = 4
 MAX_CONNECTION_AGE_SECONDS = 1800
 KEEPALIVE_SECONDS = 20
 KEEPALIVE_TIMEOUT_SECONDS = 10
@@ -40,12 +42,14 @@ def create_server(
     handlers: Sequence[grpc.GenericRpcHandler],
     service_names: Sequence[str],
     options: Sequence[tuple[str, int]],
+    *,
+    max_open_calls: int,
 ) -> grpc.aio.Server:
     """A server with the handlers and reflection of the named services; not started."""
     server = grpc.aio.server(
         interceptors=[StatusInterceptor()],
         options=list(options),
-        maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
+        maximum_concurrent_rpcs=CALLS_PER_OPEN_CALL * max_open_calls,
     )
     server.add_generic_rpc_handlers(tuple(handlers))
     reflection.enable_server_reflection((*service_names, reflection.SERVICE_NAME), server)

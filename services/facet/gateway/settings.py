@@ -41,6 +41,12 @@ class GatewaySettings(ServiceSettings):
     max_inline_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = 20 << 20
     """Most inline media bytes in one request, all parts together."""
 
+    max_inflight_inline_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 40)] = 512 << 20
+    """Most inline media bytes of all requests that are being taken in at once; more are refused."""
+
+    max_open_calls: Annotated[int, Field(ge=1, le=100_000)] = 4096
+    """Most calls that generate or attach at once; more are refused."""
+
     default_deadline_seconds: Seconds = 600.0
     """Deadline of calls that bring none."""
 

@@ -100,6 +100,7 @@ class Node:
     async def _refresh(self) -> None:
         while True:
             self._screen.refresh(self._processes, time.monotonic())
+            self._state_dir.bound_logs()
             await asyncio.sleep(_REFRESH_SECONDS)
 
     def _on_change(self, process: Supervised, what: str) -> None:

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_LOG_ROTATE_BYTES = 10 * 1024 * 1024
-
 
 @dataclass(frozen=True)
 class Command:
@@ -31,7 +29,6 @@ class Process:
 
     def __init__(self, command: Command, log_path: Path) -> None:
         """Start it; its output is appended to the log. Errors: OSError."""
-        _rotate(log_path)
         with log_path.open("ab") as log:
             self._popen = subprocess.Popen(  # noqa: S603 - the node's own command line
                 [sys.executable, "-m", "facet.node.child", str(os.getpid()), *command.argv],
@@ -83,8 +80,3 @@ class Process:
         code = self._popen.wait()
         os.close(self._pidfd)
         self._exit.set_result(code)
-
-
-def _rotate(log_path: Path) -> None:
-    if log_path.exists() and log_path.stat().st_size > _LOG_ROTATE_BYTES:
-        log_path.replace(log_path.with_suffix(".log.1"))

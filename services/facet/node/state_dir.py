@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from facet.node.errors import StateDirInUseError
+
+MAX_LOG_BYTES = 10 * 1024 * 1024
+"""A longer log is moved aside: one of these and one older at most for each process."""
 
 
 class StateDir:
@@ -47,6 +52,20 @@ class StateDir:
         """Keep the logs of the last run aside, so that the new ones tell of this run alone."""
         for log in self.logs.glob("*.log"):
             log.replace(log.with_suffix(".log.1"))
+
+    def bound_logs(self) -> None:
+        """Move logs that have grown too long aside while their processes write on.
+
+        The file stays, for it is open for appending there; what is written between copy and cut is
+        lost. No error: where nothing can be copied, as on a full disk, the log is cut all the same.
+        """
+        for log in self.logs.glob("*.log"):
+            with contextlib.suppress(OSError):
+                if log.stat().st_size <= MAX_LOG_BYTES:
+                    continue
+                with contextlib.suppress(OSError):
+                    shutil.copyfile(log, log.with_suffix(".log.1"))
+                os.truncate(log, 0)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

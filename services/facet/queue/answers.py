@@ -9,6 +9,7 @@ from facet.core.errors import (
     QueueFullError,
     RequestIdReusedError,
     StoreFullError,
+    StoreUnavailableError,
 )
 from facet.queue.limits import FULL_RETRY_SECONDS, MAX_BATCH
 from facet.queue.port import Append
@@ -41,6 +42,11 @@ def store_full() -> StoreFullError:
         "the store is nearly full; the request never ran",
         retry_after_seconds=FULL_RETRY_SECONDS,
     )
+
+
+def store_unavailable() -> StoreUnavailableError:
+    """What clients are told; addresses and causes are for the logs, in `__cause__`."""
+    return StoreUnavailableError("the store did not answer in time; try again")
 
 
 def check_writes(writes: Sequence[Append]) -> None:

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
 
 from facet.core.errors import FacetError, StoreUnavailableError
+from facet.queue.answers import store_unavailable
 from facet.queue.lua import Script
 
 CALL_SECONDS = 1.8
@@ -64,9 +65,7 @@ async def bounded(
     except OutOfMemoryError as error:
         raise out_of_memory("the store has no memory left; nothing was stored") from error
     except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailableError(
-            f"the store did not serve the call: {type(error).__name__}: {error}"
-        ) from error
+        raise store_unavailable() from error
 
 
 class RedisConnection:

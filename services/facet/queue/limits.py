@@ -27,6 +27,14 @@ RESERVED_CHECK_MS = 200
 MAX_HINTS = 64
 """Hints kept; more workers than that find work by their own bounded wait."""
 
+GAP_LEASE_SHARE = 0.7
+"""Sweeps further apart than this share of a lease tell of an outage; after a shorter one enough of
+each lease is left for a heartbeat."""
+
+MIN_RETENTION_MS = 60_000
+"""Shortest life of an ended request, whatever retention was asked for: its readers must be able to
+fetch the end, also those that are behind or come back within their grace."""
+
 MAX_DEAD_LETTERS = 1000
 """Dead letters kept; the oldest go first."""
 

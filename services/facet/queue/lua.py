@@ -17,6 +17,8 @@ _CONSTANTS = (
     "MAX_WAIT_MS",
     "RESERVED_CHECK_MS",
     "MAX_HINTS",
+    "GAP_LEASE_SHARE",
+    "MIN_RETENTION_MS",
     "MAX_DEAD_LETTERS",
 )
 

@@ -25,9 +25,11 @@ class MemoryClaims:
         if ends > now:
             return ClaimResult(tuple(self._repeat(claim, ids)), MAX_WAIT_MS)
         if claim.worker in self._ledger.alone:
-            return ClaimResult((), MAX_WAIT_MS)
+            return ClaimResult((), MAX_WAIT_MS, may_take_hints=False)
         if self._reserves(claim):
-            return ClaimResult((), RESERVED_CHECK_MS)
+            if not self._ledger.hints and self._candidate("ready", claim):
+                self._ledger.post_hint()
+            return ClaimResult((), RESERVED_CHECK_MS, may_take_hints=False)
         claimed = self._take(claim)
         if claimed:
             ids = [each.lease.generation_id for each in claimed]

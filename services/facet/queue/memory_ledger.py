@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from facet.queue.codec import cursor_after
-from facet.queue.limits import MAX_DEAD_LETTERS, MAX_HINTS, SUSPECT_DEATHS, QueueLimits
+from facet.queue.limits import (
+    MAX_DEAD_LETTERS,
+    MAX_HINTS,
+    MIN_RETENTION_MS,
+    SUSPECT_DEATHS,
+    QueueLimits,
+)
 from facet.queue.port import Append, Claimed, Finish, Lease, LogEntry, State, Submission
 from facet.queue.terminals import Terminal, terminal_response
 
@@ -63,6 +69,16 @@ class Ledger:
         self.dead: dict[str, int] = {}
         self.hints = 0
         self._records: dict[str, Record] = {}
+
+    def remaining_ms(self, record: Record) -> int:
+        """Until the request's deadline."""
+        return max(record.due_ms - self.clock_ms(), 0)
+
+    def touch_reader(self, record: Record) -> None:
+        """Renew the presence of readers of a request that lives and ends without them."""
+        grace_ms = record.submission.reader_grace_ms
+        if record.state is not State.ENDED and grace_ms is not None:
+            self.readers[record.submission.generation_id] = self.clock_ms() + grace_ms
 
     def find(self, generation_id: str) -> Record | None:
         """The record, unless its retention has passed."""
@@ -149,7 +165,7 @@ class Ledger:
             envelope=record.submission.envelope,
             attempt=record.attempts,
             waited_ms=now - record.born_ms,
-            remaining_ms=max(record.due_ms - now, 0),
+            remaining_ms=self.remaining_ms(record),
             next_offset=record.next_offset,
             token_ids=tuple(record.token_ids),
             drafted_tokens=record.drafted_tokens,
@@ -205,11 +221,12 @@ class Ledger:
         self.deadlines.pop(generation_id, None)
         self.readers.pop(generation_id, None)
         record.state = State.ENDED
-        record.life_ends_ms = self.clock_ms() + record.submission.retention_ms
+        life = max(record.submission.retention_ms, MIN_RETENTION_MS)
+        record.life_ends_ms = self.clock_ms() + life
 
     def _bury(self, record: Record) -> None:
         now = self.clock_ms()
-        life = max(record.submission.retention_ms, self.limits.dead_letter_ms)
+        life = max(record.submission.retention_ms, MIN_RETENTION_MS, self.limits.dead_letter_ms)
         record.life_ends_ms = now + life
         self.dead[record.submission.generation_id] = now
         while len(self.dead) > MAX_DEAD_LETTERS:

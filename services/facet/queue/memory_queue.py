@@ -70,14 +70,14 @@ class MemoryQueue:
 
     async def submit(self, submission: Submission) -> Submitted:
         """See `Producer.submit`."""
-        if self._ledger.find(submission.generation_id):
-            return Submitted(submission.generation_id, is_new=True)
+        if known := self._ledger.find(submission.generation_id):
+            return self._repeated(known, is_new=True)
         name = idempotency_name(submission.tenant, submission.request_id)
         earlier = self._by_request_id.get(name) if submission.request_id else None
-        if earlier and self._ledger.find(earlier[0]):
+        if earlier and (record := self._ledger.find(earlier[0])):
             if earlier[1] != submission.body_digest:
                 raise request_id_reused(earlier[0])
-            return Submitted(earlier[0], is_new=False)
+            return self._repeated(record, is_new=False)
         if self._ledger.waiting() >= self._limits.max_waiting:
             raise queue_full(self._limits.max_waiting)
         now = self._clock_ms()
@@ -86,7 +86,7 @@ class MemoryQueue:
         if submission.request_id:
             self._by_request_id[name] = (submission.generation_id, submission.body_digest)
         self._tell()
-        return Submitted(submission.generation_id, is_new=True)
+        return Submitted(submission.generation_id, True, submission.deadline_ms)
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
         """See `Producer.cancel`."""
@@ -119,16 +119,15 @@ class MemoryQueue:
             created_ms=record.born_ms,
             failure=record.log[-1].failure if record.state is State.ENDED else b"",
             requests_ahead=ahead,
+            remaining_ms=self._ledger.remaining_ms(record),
         )
 
     async def touch_readers(self, generation_ids: Sequence[str]) -> None:
         """See `Producer.touch_readers`."""
         for generation_id in generation_ids:
             record = self._ledger.find(generation_id)
-            if record and record.state is not State.ENDED:
-                grace_ms = record.submission.reader_grace_ms
-                if grace_ms is not None:
-                    self._ledger.readers[generation_id] = self._clock_ms() + grace_ms
+            if record:
+                self._ledger.touch_reader(record)
 
     # Reader
 
@@ -191,6 +190,8 @@ class MemoryQueue:
             if record and record.holds(lease):
                 if record.next_offset == record.claim_offset:
                     record.attempts -= 1
+                if len(record.token_ids) > record.claim_token_count:
+                    record.deaths = 0
                 self._ledger.requeue(record)
         self._tell()
 
@@ -222,6 +223,11 @@ class MemoryQueue:
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def _repeated(self, record: Record, *, is_new: bool) -> Submitted:
+        self._ledger.touch_reader(record)
+        remaining_ms = self._ledger.remaining_ms(record)
+        return Submitted(record.submission.generation_id, is_new, remaining_ms)
 
     def _owned(self, generation_id: str, tenant: str) -> Record:
         record = self._ledger.find(generation_id)

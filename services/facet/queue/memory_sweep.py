@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facet.queue import terminals
-from facet.queue.limits import MAX_BATCH, SWEEP_INTERVAL_MS
+from facet.queue.limits import GAP_LEASE_SHARE, MAX_BATCH, SWEEP_INTERVAL_MS
 from facet.queue.memory_ledger import Ledger, Record
 from facet.queue.port import State, SweepResult
 
@@ -41,7 +41,7 @@ class MemorySweep:
 
     def _rebase(self, now: int, age: int) -> None:
         latest = now + self._ledger.limits.lease_ms
-        if age > self._ledger.limits.lease_ms:
+        if age > GAP_LEASE_SHARE * self._ledger.limits.lease_ms:
             self._hold_ms = latest
         if self._hold_ms is not None:
             self._hold_ms = min(self._hold_ms, latest)
@@ -64,8 +64,13 @@ class MemorySweep:
         if record.state is not State.LEASED:
             return False
         has_progress = len(record.token_ids) > record.claim_token_count
-        record.deaths = 0 if has_progress else record.deaths + 1
-        if record.is_alone and not has_progress:
+        lapse_ms = self._ledger.leases[record.submission.generation_id]
+        has_died = self._hold_ms is None or lapse_ms > self._hold_ms
+        if has_progress:
+            record.deaths = 0
+        elif has_died:
+            record.deaths += 1
+        if record.is_alone and has_died and not has_progress:
             self._ledger.end_by_store(record, terminals.DEAD_LETTERED, is_dead=True)
             return True
         self._ledger.requeue(record)

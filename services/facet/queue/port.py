@@ -34,11 +34,11 @@ class State(Enum):
 class Submission:
     """One validated request to be queued.
 
-    `deadline_ms` counts from acceptance. `retention_ms` is how long the log is kept after the end;
-    a live request never lapses. `reader_grace_ms` is how long it lives without a reader from
-    acceptance or the last `touch_readers` on; None for requests that run without a reader
-    (ON_DISCONNECT_CONTINUE). `request_id` (empty: none) is the tenant's idempotency key, and
-    `body_digest` tells its repeat from another request under the same id.
+    `deadline_ms` counts from acceptance. `retention_ms` is how long the log is kept after the end,
+    at least `limits.MIN_RETENTION_MS`; a live request never lapses. `reader_grace_ms` is how long
+    it lives without a reader from acceptance or the last `touch_readers` on; None for requests that
+    run without a reader (ON_DISCONNECT_CONTINUE). `request_id` (empty: none) is the tenant's
+    idempotency key, and `body_digest` tells its repeat from another request under the same id.
     """
 
     generation_id: str
@@ -54,10 +54,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class Submitted:
-    """`generation_id` is an earlier one where `request_id` repeated; then `is_new` is False."""
+    """`generation_id` is an earlier one where `request_id` repeated; then `is_new` is False.
+
+    `remaining_ms`: until the deadline of that generation, 0 when it has passed.
+    """
 
     generation_id: str
     is_new: bool
+    remaining_ms: int
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """Claimed requests; `next_check_ms` bounds how long the worker may wait for a hint."""
+    """Claimed requests; `next_check_ms` bounds how long the worker may wait for a hint.
+
+    Without `may_take_hints` the worker gets nothing before its runs end: it asks again after
+    `next_check_ms` and leaves the hints to workers that may take the work.
+    """
 
     claimed: tuple[Claimed, ...]
     next_check_ms: int
+    may_take_hints: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,8 @@ class Status:
     """A request's state for GetGeneration and operators.
 
     `worker` has it or had it last. `deaths` counts consecutive attempts that ended with their
-    worker and brought no token. `requests_ahead` is an estimate, 0 unless it waits.
+    worker and brought no token. `requests_ahead` is an estimate, 0 unless it waits. `remaining_ms`:
+    until its deadline, 0 when that has passed.
     """
 
     generation_id: str
@@ -195,6 +205,7 @@ class Status:
     created_ms: int
     failure: bytes
     requests_ahead: int
+    remaining_ms: int
 
 
 @dataclass(frozen=True)
@@ -212,7 +223,7 @@ class Producer(Protocol):
     """The gateway's side."""
 
     async def submit(self, submission: Submission) -> Submitted:
-        """Accept a request durably.
+        """Accept a request durably. A repeat renews the presence of the generation's readers.
 
         Errors: RequestIdReusedError, QueueFullError, StoreFullError, StoreUnavailableError (then it
         may or may not be accepted: repeat with the same generation id).
@@ -281,6 +292,7 @@ class Consumer(Protocol):
     async def hand_back(self, leases: Sequence[Lease]) -> None:
         """Return requests to their place in the queue; the attempt does not count as a death.
 
+        Where it brought tokens, earlier deaths are forgotten.
         Leases that no longer hold are ignored.
         """
 
@@ -294,8 +306,9 @@ class Observer(Protocol):
     async def sweep(self) -> SweepResult:
         """End what is overdue or abandoned by its readers; requeue what lost its worker.
 
-        Bounded: `has_more` asks for another call at once. Otherwise a call within 250 ms of the
-        last one, whoever made it, does nothing.
+        A request whose lease nobody renewed since an outage of the store is requeued without a
+        death. Bounded: `has_more` asks for another call at once. Otherwise a call within 250 ms of
+        the last one, whoever made it, does nothing.
         """
 
     async def reports(self) -> list[bytes]:

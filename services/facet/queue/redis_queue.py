@@ -94,7 +94,7 @@ class RedisQueue:
         is_shedding = await self._admission.is_shedding()
         grace_ms = submission.reader_grace_ms
         request_id = submission.request_id
-        code, generation_id = await self._redis.run(
+        code, generation_id, remaining_ms = await self._redis.run(
             self._scripts["submit"],
             submission.generation_id,
             submission.tenant,
@@ -114,7 +114,7 @@ class RedisQueue:
             raise store_full()
         if code == _FULL:
             raise queue_full(self._limits.max_waiting)
-        return Submitted(generation_id.decode(), is_new=code == _NEW)
+        return Submitted(generation_id.decode(), code == _NEW, remaining_ms)
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
         """See `Producer.cancel`."""
@@ -130,7 +130,8 @@ class RedisQueue:
         reply = await self._redis.run(self._scripts["status"], generation_id, tenant)
         if not reply:
             raise not_found(generation_id)
-        state, next_offset, attempts, deaths, worker, created_ms, failure, ahead = reply
+        state, next_offset, attempts, deaths, worker, created_ms, failure, *rest = reply
+        requests_ahead, remaining_ms = rest
         return Status(
             generation_id=generation_id,
             tenant=tenant,
@@ -141,7 +142,8 @@ class RedisQueue:
             worker=worker.decode(),
             created_ms=created_ms,
             failure=failure,
-            requests_ahead=ahead,
+            requests_ahead=requests_ahead,
+            remaining_ms=remaining_ms,
         )
 
     async def touch_readers(self, generation_ids: Sequence[str]) -> None:
@@ -185,7 +187,7 @@ class RedisQueue:
 
     async def claim(self, claim: Claim) -> ClaimResult:
         """See `Consumer.claim`."""
-        next_check_ms, *claimed = await self._redis.run(
+        next_check_ms, may_take_hints, *claimed = await self._redis.run(
             self._scripts["claim"],
             claim.worker,
             claim.nonce,
@@ -198,6 +200,7 @@ class RedisQueue:
         return ClaimResult(
             claimed=tuple(claimed_request(fields, claim.nonce) for fields in claimed),
             next_check_ms=next_check_ms,
+            may_take_hints=bool(may_take_hints),
         )
 
     async def wait_for_work(self, timeout_ms: int) -> None:

@@ -32,7 +32,7 @@ class Sweeper:
             result = await self._queue.sweep()
         except StoreUnavailableError as error:
             if not self._is_store_away:
-                self._log.warning("sweep.store_away", error=error.message)
+                self._log.warning("sweep.store_away", cause=repr(error.__cause__))
             self._is_store_away = True
             return False
         self._is_store_away = False

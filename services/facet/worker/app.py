@@ -14,19 +14,22 @@ from pydantic import ValidationError
 
 from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
+from facet.core.models import ModelCard
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.sweeper import Sweeper
+from facet.worker.cancellation import cancel_until_done
 from facet.worker.claimer import Claimer
-from facet.worker.engine.port import Engine
-from facet.worker.engines import find_card, make_engine
+from facet.worker.engine.port import Engine, EngineSettingsError
+from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writer import LogWriter
 from facet.worker.reporter import Reporter
 from facet.worker.run import Workplace
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
+from facet.worker.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 
@@ -38,11 +41,15 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(f"settings: {error}")
     configure_logs(settings.log_level, service="worker")
-    sys.exit(asyncio.run(serve(settings)))
+    try:
+        exit_code = asyncio.run(serve(settings, find_card(settings.model)))
+    except (UnknownModelError, EngineSettingsError) as error:
+        sys.exit(f"settings: {error}")
+    sys.exit(exit_code)
 
 
-async def serve(settings: WorkerSettings) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+async def serve(settings: WorkerSettings, card: ModelCard) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Errors: EngineSettingsError."""
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
     # Before the engine: vLLM's own handlers would abort what runs.
@@ -57,7 +64,7 @@ async def serve(settings: WorkerSettings) -> int:
         readiness = Readiness(settings.ready_file, settings.health_listen)
         stack.push_async_callback(readiness.stop)
         await readiness.start()
-        engine = make_engine(settings, find_card(settings.model))
+        engine = make_engine(settings, card)
         stack.push_async_callback(engine.stop)
         await _before(stopping, engine.start())
         if stopping.is_set():
@@ -82,7 +89,8 @@ class Worker:
         self._readiness = readiness
         self._writer = LogWriter(queue, patience_seconds=settings.store_patience_seconds)
         place = Workplace(name, engine, media, asyncio.Semaphore(engine.capacity))
-        self._runs = Runs(queue, self._writer, place, stall_seconds=settings.stall_seconds)
+        self._runs = Runs(queue, self._writer, place)
+        self._watchdog = Watchdog(self._runs, place, stall_seconds=settings.stall_seconds)
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead
         )
@@ -96,6 +104,7 @@ class Worker:
             for coroutine in (
                 self._writer.run(),
                 self._runs.keep(),
+                self._watchdog.run(),
                 self._reporter.run(),
                 self._sweeper.run(),
             )
@@ -112,9 +121,8 @@ class Worker:
                 return 0
             return _failed(ends)
         finally:
-            for task in (*loops, claiming, asked):
-                task.cancel()
-            await asyncio.gather(*loops, claiming, asked, return_exceptions=True)
+            await cancel_until_done((*loops, claiming, asked))
+            await self._runs.abandon()
 
     async def _drain(self, claiming: asyncio.Task[None]) -> None:
         _log.info("worker.draining", held=len(self._runs))

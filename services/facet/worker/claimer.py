@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable
+from contextlib import suppress
 
 import structlog
 
@@ -55,8 +56,12 @@ class Claimer:
                 return
             for claimed in result.claimed:
                 self._runs.start(claimed)
-            if not result.claimed:
+            if result.claimed:
+                continue
+            if result.may_take_hints:
                 await self._wait_for_work(result.next_check_ms)
+            else:
+                await self._wait(self._run_ended(result.next_check_ms))
 
     async def _claim(self, limit: int) -> ClaimResult | None:
         """One claim, repeated under its nonce until it is answered; None when stopped before."""
@@ -86,6 +91,12 @@ class Claimer:
             await self._wait(self._queue.wait_for_work(next_check_ms))
         except StoreUnavailableError:
             await self._wait(asyncio.sleep(_RETRY_SECONDS))
+
+    async def _run_ended(self, timeout_ms: int) -> None:
+        """Return when a run ends, or after the timeout."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._runs.ended.wait()
 
     async def _return(self, result: ClaimResult) -> None:
         try:

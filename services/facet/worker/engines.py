@@ -10,11 +10,15 @@ from facet.worker.engine.vllm_process import available_cpus, prepare_environment
 from facet.worker.settings import WorkerSettings
 
 
+class UnknownModelError(Exception):
+    """No card describes the configured model."""
+
+
 def find_card(model: str) -> ModelCard:
-    """The card of a configured model. Errors: LookupError."""
+    """The card of a configured model. Errors: UnknownModelError."""
     cards = {card.name: card for card in (NANO,)}
     if model not in cards:
-        raise LookupError(f"no model {model!r}; known: {', '.join(cards)}")
+        raise UnknownModelError(f"model: there is no {model!r}; known: {', '.join(cards)}")
     return cards[model]
 
 

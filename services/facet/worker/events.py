@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from google.protobuf import json_format
 
 from facet.api.v1 import event_pb2
+from facet.core.errors import EngineFailedError
 from facet.worker.engine.port import CallPiece, Decoded, Piece, TextPiece, ThoughtPiece
 
 
@@ -45,7 +46,8 @@ class EventBuilder:
     def step(self, decoded: Sequence[Decoded], id_count: int) -> list[event_pb2.Event]:
         """Events of the next `id_count` ids: one unless they bring different kinds of pieces.
 
-        What was withheld to the end may follow in `decoded` as one more entry.
+        What was withheld to the end may follow in `decoded` as one more entry. Errors:
+        EngineFailedError for a call whose arguments are no JSON object.
         """
         events: list[event_pb2.Event] = []
         for index, each in enumerate(decoded):
@@ -64,7 +66,12 @@ class EventBuilder:
             call = event_pb2.Event()
             call.function_call.id = piece.call_id
             call.function_call.name = piece.name
-            json_format.Parse(piece.arguments, call.function_call.args)
+            try:
+                json_format.Parse(piece.arguments, call.function_call.args)
+            except json_format.ParseError as error:
+                raise EngineFailedError(
+                    "the arguments of the model's function call are no JSON object"
+                ) from error
             self.has_calls = True
             self._open(events, call, end)
             return

@@ -69,12 +69,11 @@ class RunLog:
         self.drained.clear()
         self._wake(self)
 
-    async def finish(self, entry: Entry, ending: Ending) -> bool:
-        """Have the last events written; returns when they are. False when the lease was lost."""
+    async def finish(self, entry: Entry, ending: Ending) -> None:
+        """Have the last events written; returns when they are, or when the lease is lost."""
         self._ending = ending
         self.append(entry)
         await self.settle()
-        return not self.lost.is_set()
 
     async def settle(self) -> None:
         """Return when nothing is pending, or the lease is lost."""

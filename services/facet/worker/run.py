@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+import traceback
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -22,6 +24,7 @@ from facet.core.errors import (
 )
 from facet.core.media_store import MediaStore
 from facet.queue.port import Claimed
+from facet.worker.cancellation import cancel_until_done
 from facet.worker.engine.port import Engine, EngineDeadError
 from facet.worker.log_writer import RunLog
 from facet.worker.media_fetch import fetch_media
@@ -39,6 +42,13 @@ class Stop(Enum):
     HAND_BACK = "hand_back"
 
 
+@dataclass
+class Pulse:
+    """Steps that the engine made, whatever request they were for."""
+
+    steps: int = 0
+
+
 @dataclass(frozen=True)
 class Workplace:
     """What all runs of a worker share.
@@ -51,6 +61,7 @@ class Workplace:
     engine: Engine
     media: MediaStore
     slots: asyncio.Semaphore
+    pulse: Pulse = field(default_factory=Pulse)
 
 
 class Run:
@@ -91,7 +102,7 @@ class Run:
             if work.done():
                 work.result()
                 return
-            await _cancel(work)
+            await cancel_until_done([work])
             if self.log.lost.is_set():
                 _log.info("run.lease_lost", generation_id=self.claimed.lease.generation_id)
             elif self._stop.result() is Stop.STALLED:
@@ -100,7 +111,7 @@ class Run:
             else:
                 await self.log.settle()
         finally:
-            await _cancel(work)
+            await cancel_until_done([work])
             lost.cancel()
             self._stop.cancel()
 
@@ -115,9 +126,8 @@ class Run:
         except EngineDeadError:
             raise
         # A fault of ours must not take the other requests with it: this is their supervisor.
-        except Exception:  # noqa: BLE001
-            _log.exception("run.fault", generation_id=generation_id)
-            await self._output.fail(InternalError("the worker failed on this request"))
+        except Exception as error:  # noqa: BLE001
+            await self._output.fail(_incident(error, generation_id))
 
     async def _generate(self, envelope: envelope_pb2.Envelope) -> None:
         engine, request = self._place.engine, envelope.request
@@ -148,6 +158,7 @@ class Run:
                 async with aclosing(steps):
                     async for step in steps:
                         self._progress_at = time.monotonic()
+                        self._place.pulse.steps += 1
                         self._output.take(step)
                         if self._output.is_complete:
                             return
@@ -165,7 +176,23 @@ def _read_envelope(data: bytes) -> envelope_pb2.Envelope:
     return envelope
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    """End a task; what it failed with is heard of elsewhere."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _incident(error: Exception, generation_id: str) -> InternalError:
+    """Log a fault of ours and make the error that points there.
+
+    Messages of errors stay out: they may quote the prompt or the answer.
+    """
+    incident_id = secrets.token_hex(8)
+    _log.error(
+        "run.fault",
+        generation_id=generation_id,
+        incident_id=incident_id,
+        error=type(error).__qualname__,
+        frames=[
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__)
+        ],
+    )
+    return InternalError(
+        f"the worker failed on this request; its log has it as incident {incident_id}",
+        metadata={"incident_id": incident_id},
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import structlog
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.port import Claimed, Consumer, Verdict
+from facet.worker.cancellation import cancel_until_done
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.log_writer import LogWriter
 from facet.worker.run import Run, Stop, Workplace
@@ -19,15 +20,12 @@ _log = structlog.get_logger(__name__)
 
 
 class Runs:
-    """Supervises the runs of one worker. `stall_seconds` is the watchdog's patience."""
+    """Supervises the runs of one worker."""
 
-    def __init__(
-        self, queue: Consumer, writer: LogWriter, place: Workplace, *, stall_seconds: float
-    ) -> None:
+    def __init__(self, queue: Consumer, writer: LogWriter, place: Workplace) -> None:
         self._queue = queue
         self._writer = writer
         self._place = place
-        self._stall_seconds = stall_seconds
         self._tasks: dict[Run, asyncio.Task[None]] = {}
         self._is_store_away = False
         self.ended = asyncio.Event()
@@ -35,6 +33,9 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._tasks)
 
     @property
     def has_suspect(self) -> bool:
@@ -48,18 +49,10 @@ class Runs:
         self._tasks[run] = asyncio.create_task(self._supervise(run))
 
     async def keep(self) -> None:
-        """Renew leases, hear what was cancelled, watch the engine; until cancelled."""
+        """Renew leases and hear what was cancelled, until cancelled."""
         while True:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
             await self._beat()
-            for run in self._tasks:
-                if run.idle_seconds() > self._stall_seconds:
-                    _log.error("run.stalled", generation_id=run.claimed.lease.generation_id)
-                    run.stop(Stop.STALLED)
-            try:
-                await self._place.engine.check()
-            except EngineDeadError as error:
-                self._die(error)
 
     async def drain(self, seconds: float) -> None:
         """Let runs in the engine finish within the bound, hand the others back."""
@@ -68,6 +61,10 @@ class Runs:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
         await self._hand_back(list(self._tasks))
+
+    async def abandon(self) -> None:
+        """End what is left without a word to the store: the leases lapse."""
+        await cancel_until_done(self._tasks.values())
 
     async def _hand_back(self, runs: Iterable[Run]) -> None:
         stopping = {run: self._tasks[run] for run in runs}
@@ -88,7 +85,8 @@ class Runs:
         try:
             await run.execute()
         except EngineDeadError as error:
-            self._die(error)
+            if not self.engine_died.done():
+                self.engine_died.set_exception(error)
         finally:
             del self._tasks[run]
             self.ended.set()
@@ -108,7 +106,3 @@ class Runs:
         for run, verdict in zip(runs, verdicts, strict=True):
             if verdict is Verdict.LEASE_LOST:
                 run.log.lose()
-
-    def _die(self, error: EngineDeadError) -> None:
-        if not self.engine_died.done():
-            self.engine_died.set_exception(error)

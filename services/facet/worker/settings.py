@@ -37,7 +37,7 @@ class WorkerSettings(ServiceSettings):
     claim_ahead: int = Field(default=2, ge=0, le=16)
     """Requests claimed beyond the engine's capacity, to fetch their media and render them."""
     stall_seconds: float = Field(default=120.0, gt=0)
-    """A request on which the engine makes no progress for so long is ended."""
+    """A request without progress in the engine for so long is ended; a hung engine, the worker."""
     store_patience_seconds: float = Field(default=30.0, gt=0)
     """How long events are kept while Redis is away."""
     ready_file: Path | None = None
@@ -65,4 +65,4 @@ class WorkerSettings(ServiceSettings):
     simulated_prefill_tokens_per_second: float = Field(default=50_000.0, gt=0)
     simulated_acceptance_rate: float = Field(default=0.6, ge=0, le=1)
     simulated_faults: str = ""
-    """Faults of every request, as in prompts: `[[die@N]]`, `[[stall@N]]`, `[[fail@N]]`."""
+    """Faults of every request, as in prompts; see `facet.worker.engine.simulated`."""

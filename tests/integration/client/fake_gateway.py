@@ -30,8 +30,9 @@ class FakeGateway(
 ):
     """Streams `events`, one a message; remembers requests, metadata and what was cancelled.
 
-    With `hold` the stream stays open after the events until the call ends. A `refusal` is the
-    ErrorInfo reason with which every generating call is refused.
+    An attached reader gets those from its offset on. With `hold` the stream stays open after the
+    events until the call ends. A `refusal` is the ErrorInfo reason with which every generating call
+    is refused.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class FakeGateway(
         self.metadata: dict[str, str | bytes] = {}
         self.remaining_seconds = 0.0
         self.cancelled: list[str] = []
+        self.attached: list[tuple[str, int]] = []
         self.call_ended = threading.Event()
         self.model = model_service_pb2.Model(
             name="nano",
@@ -111,6 +113,16 @@ class FakeGateway(
             generation_id=GENERATION_ID, candidates=[candidate]
         )
 
+    def AttachGeneration(
+        self,
+        request: inference_service_pb2.AttachGenerationRequest,
+        context: grpc.ServicerContext,
+    ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
+        self.attached.append((request.generation_id, request.from_offset))
+        self._answer(context)
+        for event in self.events[request.from_offset :]:
+            yield inference_service_pb2.StreamGenerateContentResponse(events=[event])
+
     def CancelGeneration(
         self,
         request: inference_service_pb2.CancelGenerationRequest,
@@ -135,6 +147,9 @@ class FakeGateway(
         self, request: generation_pb2.GenerationRequest, context: grpc.ServicerContext
     ) -> None:
         self.requests.append(request)
+        self._answer(context)
+
+    def _answer(self, context: grpc.ServicerContext) -> None:
         self.metadata = dict(context.invocation_metadata())
         self.remaining_seconds = context.time_remaining()
         if self.refusal:

@@ -49,6 +49,16 @@ class Surface:
             return self.client.stream("hello").result()
         return await self.client.stream("hello").result()
 
+    async def attach(
+        self, from_offset: int, **options: Any
+    ) -> tuple[list[StreamEvent], Generation]:
+        """Follow the generation from an offset to its end."""
+        if isinstance(self.client, facet.Client):
+            stream = self.client.attach(GENERATION_ID, from_offset, **options)
+            return list(stream), stream.result()
+        stream_ = self.client.attach(GENERATION_ID, from_offset, **options)
+        return [event async for event in stream_], await stream_.result()
+
     async def chat_twice(self) -> None:
         if isinstance(self.client, facet.Client):
             chat = self.client.chat(model="nano")
@@ -133,6 +143,53 @@ async def test_the_generation_is_whole_when_its_stream_is_read(
 
     assert (generation.id, generation.text) == (GENERATION_ID, "hello")
     assert generation.usage.accepted_draft_tokens == 4
+
+
+async def test_the_rest_arrives_when_a_reader_attaches_in_the_middle(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("he", "llo")
+
+    events, generation = await surface.attach(2, timeout_seconds=20)
+
+    assert gateway.attached == [(GENERATION_ID, 2)]
+    assert gateway.metadata["authorization"] == "Bearer k3y"
+    assert 10 < gateway.remaining_seconds < 25
+    assert events[0] == TextDelta(offset=2, text="llo", text_start=2)
+    assert [type(event) for event in events] == [TextDelta, Finished]
+    assert (generation.id, generation.text) == (GENERATION_ID, "llo")
+
+
+async def test_everything_arrives_when_a_reader_attaches_at_the_beginning(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("he", "llo")
+
+    _, generation = await surface.attach(0)
+
+    assert generation.text == "hello"
+    assert 290 < gateway.remaining_seconds < 305
+
+
+async def test_the_reason_is_raised_when_attaching_is_refused(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.refusal = "GENERATION_NOT_FOUND"
+
+    with pytest.raises(facet.FacetApiError) as caught:
+        await surface.attach(0)
+
+    assert caught.value.reason == "GENERATION_NOT_FOUND"
+
+
+async def test_corruption_is_raised_when_an_attached_stream_skips_events(
+    surface: Surface, gateway: FakeGateway
+) -> None:
+    gateway.say("a", "b")
+    gateway.events.pop(1)
+
+    with pytest.raises(facet.StreamCorruptedError):
+        await surface.attach(1)
 
 
 async def test_the_id_is_known_when_no_event_has_come(

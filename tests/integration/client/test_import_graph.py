@@ -16,6 +16,8 @@ assert set(sys.modules) - before == {"facet"} | {
 }, "import facet alone loads more than itself"
 facet.Client, facet.AsyncClient
 import facet.client.cli.app
+core = {name for name in sys.modules if name.startswith("facet.core.")}
+assert core == {"facet.core.errors"}, core
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(*sorted(loaded - set(sys.stdlib_module_names)))
 """

@@ -53,12 +53,14 @@ class BenchMaker:
         reader_grace_seconds: float = 10.0,
         drain_seconds: float = 5.0,
         default_deadline_seconds: float = 60.0,
+        max_open_calls: int = 4096,
         options: tuple[tuple[str, int], ...] = (),
     ) -> Bench:
         settings = GatewaySettings(
             reader_grace_seconds=reader_grace_seconds,
             drain_seconds=drain_seconds,
             default_deadline_seconds=default_deadline_seconds,
+            max_open_calls=max_open_calls,
         )
         media = self._media()
         gateway = compose(

@@ -7,12 +7,15 @@ import time
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from facet.api.v1.generation_pb2 import ON_DISCONNECT_CONTINUE
 from facet.api.v1.inference_service_pb2 import (
     AttachGenerationRequest,
     CancelGenerationRequest,
 )
+from facet.gateway import follower
 from facet.queue.port import State
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import (
@@ -27,6 +30,7 @@ from tests.integration.gateway.requests import (
     unary,
 )
 from tests.support.conditions import until
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
 
@@ -137,6 +141,53 @@ async def test_deadline_is_kept_when_no_worker_comes(bench: Bench) -> None:
         return (await bench.queue.status(generation_id, "anonymous")).state is State.ENDED
 
     await until(ended, seconds=3)
+
+
+async def test_end_can_be_read_when_no_retention_is_wanted(bench: Bench) -> None:
+    call = bench.inference.StreamGenerateContent(streamed(retention=Duration(seconds=0)))
+    generation_id = await generation_id_of(call)
+    job = await bench.worker.claim()
+    await job.say("all", "of", "it")
+    await job.finish()
+    assert [event.offset for event in await rest_of(call)] == [0, 1, 2, 3]
+    attached = bench.inference.AttachGeneration(
+        AttachGenerationRequest(generation_id=generation_id)
+    )
+    assert [event.offset for event in await rest_of(attached)] == [0, 1, 2, 3]
+
+
+async def test_attached_call_keeps_the_generations_deadline_when_it_brings_another(
+    own_redis_server: RedisServer, own_benches: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "OVERDUE_SECONDS", 0.5)
+    bench = await own_benches.start(default_deadline_seconds=60)
+    generation_id = await generation_id_of(
+        bench.inference.StreamGenerateContent(streamed(), timeout=1.5)
+    )
+    attached = bench.inference.AttachGeneration(
+        AttachGenerationRequest(generation_id=generation_id), timeout=30
+    )
+    await generation_id_of(attached)
+    own_redis_server.kill()
+    error = await error_of(rest_of(attached))
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert error.details() == "the deadline passed while the store was away"
+
+
+async def test_call_is_refused_with_its_reason_when_too_many_are_open(
+    benches: BenchMaker,
+) -> None:
+    bench = await benches.start(max_open_calls=1)
+    open_call = bench.inference.StreamGenerateContent(streamed())
+    await generation_id_of(open_call)
+    code, info = await failure_of(bench.inference.GenerateContent(unary()))
+    assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+    # Whoever only asks for health is not counted.
+    check = health_pb2_grpc.HealthStub(bench.channel).Check(health_pb2.HealthCheckRequest())
+    assert (await check).status == health_pb2.HealthCheckResponse.SERVING
+    job = await bench.worker.claim()
+    await job.finish()
+    assert len(await rest_of(open_call)) == 1
 
 
 async def test_store_tells_of_the_deadline_when_the_client_set_none(

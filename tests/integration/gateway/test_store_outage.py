@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -16,6 +18,7 @@ from facet.api.v1.inference_service_pb2 import GenerateContentRequest
 from facet.gateway import follower
 from tests.integration.gateway.conftest import BenchMaker
 from tests.integration.gateway.requests import (
+    error_of,
     failure_of,
     generation_id_of,
     logged,
@@ -31,7 +34,36 @@ pytestmark = pytest.mark.integration
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-UNAVAILABLE_WITHIN_SECONDS = 2.2
+UNAVAILABLE_WITHIN_SECONDS = 2.0
+TICK_SECONDS = 0.01
+STALL_SECONDS = 2.5
+
+
+class Lateness:
+    """How late this loop was: on shared cores gateway, client and test wait for their turn.
+
+    A tick that comes late shows how long everything in this process stood still, and that is no
+    part of what the gateway promises.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def measure(self) -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            self.seconds += max(time.monotonic() - began - 2 * TICK_SECONDS, 0)
+
+
+@asynccontextmanager
+async def measured_lateness() -> AsyncIterator[Lateness]:
+    lateness = Lateness()
+    task = asyncio.create_task(lateness.measure())
+    try:
+        yield lateness
+    finally:
+        task.cancel()
 
 
 async def test_calls_fail_fast_and_recover_when_the_store_restarts(
@@ -83,6 +115,38 @@ async def test_stream_is_held_and_goes_on_when_the_store_restarts(
     assert [event.offset for event in await rest_of(call)] == [1, 2]
 
 
+async def test_stream_goes_on_and_nothing_dies_when_the_store_stalls(
+    own_redis_server: RedisServer, own_benches: BenchMaker
+) -> None:
+    bench = await own_benches.start(reader_grace_seconds=3.0)
+    call = bench.inference.StreamGenerateContent(streamed())
+    generation_id = await generation_id_of(call)
+    job = await bench.worker.claim()
+    await job.say("before")
+    assert [event.offset for event in logged(await next_of(call))] == [0]
+    own_redis_server.pause()
+    try:
+        began = time.monotonic()
+        await _assert_unavailable(bench.inference.GenerateContent(unary()))
+        await asyncio.sleep(max(0.0, began + STALL_SECONDS - time.monotonic()))
+    finally:
+        own_redis_server.resume()
+    await job.say("after")
+    await job.finish()
+    assert [event.offset for event in await rest_of(call)] == [1, 2]
+    status = await bench.queue.status(generation_id, "anonymous")
+    assert (status.attempts, status.deaths, status.failure) == (1, 0, b"")
+
+
+async def test_address_of_the_store_is_not_told_when_it_is_away(
+    own_redis_server: RedisServer, own_benches: BenchMaker
+) -> None:
+    bench = await own_benches.start()
+    own_redis_server.kill()
+    error = await error_of(bench.inference.GenerateContent(unary()))
+    assert error.details() == "the store did not answer in time; try again"
+
+
 async def test_stream_ends_with_data_loss_when_the_store_comes_back_empty(
     own_redis_server: RedisServer, own_benches: BenchMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +164,9 @@ async def test_stream_ends_with_data_loss_when_the_store_comes_back_empty(
 
 
 async def _assert_unavailable(call: Any) -> None:
-    started = time.monotonic()
-    code, info = await failure_of(call)
+    async with measured_lateness() as lateness:
+        started = time.monotonic()
+        code, info = await failure_of(call)
+        took_seconds = time.monotonic() - started
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
-    assert time.monotonic() - started < UNAVAILABLE_WITHIN_SECONDS
+    assert took_seconds < UNAVAILABLE_WITHIN_SECONDS + lateness.seconds

@@ -13,6 +13,7 @@ import pytest
 
 import facet
 from facet.client import GenerateOptions, Resumed, StreamEvent, TextDelta
+from facet.node.state_dir import MAX_LOG_BYTES
 from tests.integration.node.processes import is_alive, until
 from tests.support.running_node import RunningNode
 
@@ -66,6 +67,27 @@ async def test_the_stream_completes_when_the_worker_is_killed(shared_node: Share
     after = node.state("worker-0")
     assert after["restarts"] == before["restarts"] + 1
     assert after["pid"] != before["pid"]
+
+
+async def test_the_answer_goes_on_when_a_client_attaches_after_leaving(shared_node: Shared) -> None:
+    _, address = shared_node
+    async with facet.AsyncClient(address) as client:
+        undisturbed = await client.generate("hello", **GREEDY)
+        async with client.stream("hello", **GREEDY) as left:
+            seen = ""
+            async for event in left:
+                seen += event.text if isinstance(event, TextDelta) else ""
+                if seen:
+                    break
+    async with facet.AsyncClient(address) as other:
+        rest = await other.attach(left.generation_id, left.next_offset).result()
+
+        with pytest.raises(facet.FacetApiError) as caught:
+            await other.attach(left.generation_id, 1_000_000).result()
+
+    assert rest.id == left.generation_id
+    assert seen + rest.text == undisturbed.text
+    assert caught.value.reason == "OFFSET_OUT_OF_RANGE"
 
 
 async def test_the_address_stays_when_the_gateway_is_killed(shared_node: Shared) -> None:
@@ -171,6 +193,21 @@ async def test_the_node_ends_with_the_reason_when_a_worker_cannot_start(
     assert last.startswith("facet node: worker-0 ended with code")
     assert "worker-0.log" in last
     assert node.pids() == []
+
+
+async def test_the_log_of_a_live_process_is_cut_when_it_grows_too_long(shared_node: Shared) -> None:
+    node, address = shared_node
+    log = node.state_dir / "logs" / "gateway.log"
+    pid = node.state("gateway")["pid"]
+
+    with log.open("ab") as more:
+        more.write(b"x" * (MAX_LOG_BYTES + 1))
+
+    await until(lambda: log.stat().st_size < MAX_LOG_BYTES)
+    assert log.with_suffix(".log.1").stat().st_size > MAX_LOG_BYTES
+    assert node.state("gateway")["pid"] == pid
+    async with facet.AsyncClient(address) as client:
+        assert await client.models()
 
 
 async def test_the_state_file_is_private_when_the_node_runs(shared_node: Shared) -> None:

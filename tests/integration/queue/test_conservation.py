@@ -26,7 +26,17 @@ from hypothesis.stateful import (
 
 from facet.core.errors import FacetError
 from facet.queue.limits import QueueLimits
-from facet.queue.port import Append, Claim, Claimed, ClaimResult, Finish, Queue, State, Status
+from facet.queue.port import (
+    Append,
+    Claim,
+    Claimed,
+    ClaimResult,
+    Finish,
+    Queue,
+    State,
+    Status,
+    Submitted,
+)
 from tests.support.queue_contract.memory_world import MemoryWorld
 from tests.support.queue_contract.redis_world import RedisWorld
 from tests.support.queue_contract.world import (
@@ -51,11 +61,14 @@ _Answer = TypeVar("_Answer")
 def timeless(answer: object) -> object:
     """An answer without the times in it."""
     if isinstance(answer, ClaimResult):
-        return [timeless(each) for each in answer.claimed], answer.next_check_ms
+        claimed = [timeless(each) for each in answer.claimed]
+        return claimed, answer.next_check_ms, answer.may_take_hints
     if isinstance(answer, Claimed):
         return dataclasses.replace(answer, waited_ms=0, remaining_ms=0)
     if isinstance(answer, Status):
-        return dataclasses.replace(answer, created_ms=0)
+        return dataclasses.replace(answer, created_ms=0, remaining_ms=0)
+    if isinstance(answer, Submitted):
+        return dataclasses.replace(answer, remaining_ms=0)
     return answer
 
 

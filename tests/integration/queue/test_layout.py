@@ -35,7 +35,7 @@ async def test_everything_lapses_after_the_retention_when_ended(
     world: RedisWorld, is_leased: bool
 ) -> None:
     await world.queue.submit(
-        submission(request_id="order-1", reader_grace_ms=10_000, retention_ms=50_000)
+        submission(request_id="order-1", reader_grace_ms=10_000, retention_ms=90_000)
     )
     if is_leased:
         await world.queue.write([append(await claim_one(world), token_ids=[1])])
@@ -43,7 +43,7 @@ async def test_everything_lapses_after_the_retention_when_ended(
     names = await world.stored_names()
     assert not any(":envelope:" in name for name in names)
     lives = [await world.redis.pttl(name) for name in names]
-    assert all(0 < life <= 50_000 for life in lives)
+    assert all(0 < life <= 90_000 for life in lives)
     assert len(lives) == (4 if is_leased else 3)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from facet.core.errors import StoreUnavailableError
+from facet.queue.answers import store_unavailable
 from facet.queue.port import State, Verdict
 from facet.queue.redis_queue import RedisQueue
 from tests.support.conditions import until
@@ -58,8 +59,10 @@ async def restart_after_kill(server: RedisServer) -> None:
 
 async def assert_unavailable_soon(call: Call, queue: RedisQueue) -> None:
     began = time.monotonic()
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError) as caught:
         await call(queue)
+    assert caught.value.message == store_unavailable().message
+    assert caught.value.__cause__ is not None
     assert time.monotonic() - began < 2
 
 

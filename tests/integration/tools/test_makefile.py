@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
+from facet.node import settings
+from tools import setup
 from tools.checks import ROOT
 
 pytestmark = pytest.mark.integration
@@ -72,3 +75,19 @@ def test_the_interpreter_is_refused_in_one_line_when_it_is_another_python(
     assert done.returncode != 0
     assert done.stdout == ""
     assert done.stderr.splitlines()[0] == "preflight: cannot run here: Python 3.6 found"
+
+
+@pytest.mark.parametrize("target", ["demo", "run"])
+def test_a_profile_is_refused_in_set_up_when_it_is_not_there(target: str) -> None:
+    """Set-up installs gigabytes: only a line from itself shows that it went no further."""
+    done = make(f"PYTHON={sys.executable}", "PROFILE=w4a16", target)
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0] == (
+        "setup: PROFILE=w4a16 is not in this release; it has nano-cpu"
+    )
+
+
+def test_set_up_knows_the_profiles_of_the_node() -> None:
+    assert setup.PROFILES == settings.PROFILES

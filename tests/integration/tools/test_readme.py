@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import facet
 from tests.support.media_samples import png
 from tests.support.running_node import SIMULATED, RunningNode
 from tools import helm
@@ -34,9 +35,19 @@ CLI = {
     '.venv/bin/facet generate --json --image picture.png "Describe the object in the picture."',
     ".venv/bin/facet models",
 }
+REGISTRY = "registry.example.com"
+IMAGES = {
+    "docker/gateway.Dockerfile": f"{REGISTRY}/facet-gateway:{facet.__version__}",
+    "docker/worker-cpu.Dockerfile": f"{REGISTRY}/facet-worker-cpu:{facet.__version__}",
+}
+DOCKER = {f"docker build -f {path} -t {image} ." for path, image in IMAGES.items()} | {
+    f"docker push {image}" for image in IMAGES.values()
+}
 HELM = (
-    "helm install facet deploy/helm/facet --set auth.existingSecret=facet-keys "
-    "--set redis.auth.existingSecret=facet-redis"
+    "helm install facet deploy/helm/facet "
+    f"--set gateway.image.repository={REGISTRY}/facet-gateway "
+    f"--set worker.image.repository={REGISTRY}/facet-worker-cpu "
+    "--set auth.existingSecret=facet-keys --set redis.auth.existingSecret=facet-redis"
 )
 ELSEWHERE = {
     "make demo": ("tests/integration/tools/test_demo.py", "demo"),
@@ -89,11 +100,11 @@ def test_every_command_is_run_by_a_test() -> None:
     commands = {
         line.strip()
         for body in blocks("sh", "README.md", "docs/development.md")
-        for line in body.splitlines()
+        for line in re.sub(r"\\\n\s*", "", body).splitlines()
         if line.strip()
     }
 
-    assert commands == CLI | {HELM} | ELSEWHERE.keys()
+    assert commands == CLI | DOCKER | {HELM} | ELSEWHERE.keys()
     for path, words in ELSEWHERE.values():
         assert words in (ROOT / path).read_text(), path
 
@@ -127,9 +138,13 @@ def test_the_python_example_runs_when_a_node_runs(node: RunningNode, folder: Pat
     assert "Finished" in output
 
 
-def test_the_chart_renders_with_the_flags_shown() -> None:
+def test_the_chart_runs_the_images_that_are_pushed() -> None:
+    """Docker is not asked for here: hadolint and tests/deploy look into the Dockerfiles."""
     _, _, release, chart, *flags = shlex.split(HELM)
 
     done = helm.run_helm("template", release, chart, *flags)
 
     assert done.returncode == 0, done.stderr
+    images = set(re.findall(r"^ +image: \"?([^\s\"]+)", done.stdout, re.MULTILINE))
+    assert {image for image in images if "facet" in image} == set(IMAGES.values())
+    assert all((ROOT / path).is_file() for path in IMAGES)

@@ -144,6 +144,27 @@ async def test_only_the_stalled_request_ends_when_the_engine_makes_no_progress_o
     assert worker.exit_code is None
 
 
+async def test_work_goes_on_elsewhere_when_the_engine_hangs(
+    queue: RedisQueue, start_worker: Start
+) -> None:
+    hung = start_worker(stall_seconds=1, simulated_faults="[[hang@5]]")
+    await ready(hung)
+    held = [await submit(queue, request(f"a tale {index}")) for index in range(2)]
+
+    async def has_ended() -> bool:
+        return hung.exit_code is not None
+
+    await eventually(has_ended, 15)
+    assert hung.exit_code == 1
+    assert "the engine hangs" in hung.log_file.read_text()
+    await ready(start_worker())
+    for generation_id in held:
+        events = await finished_log(queue, generation_id, 20)
+        assert_no_gap(events)
+        assert events[-1].finished.finish_reason == generation_pb2.FINISH_REASON_STOP
+        assert events[-1].finished.timings.attempts == 2
+
+
 async def test_the_worker_survives_when_a_request_fails(
     queue: RedisQueue, start_worker: Start
 ) -> None:
@@ -221,12 +242,19 @@ async def test_the_worker_is_reported_and_healthy_while_it_claims(
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_the_worker_refuses_to_start_when_a_setting_is_wrong(start_worker: Start) -> None:
-    worker = start_worker(max_sequences=0)
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"max_sequences": 0}, "max_sequences"), ({"model": "none"}, "'none'")]
+)
+async def test_the_worker_refuses_to_start_when_a_setting_is_wrong(
+    start_worker: Start, settings: dict[str, object], named: str
+) -> None:
+    worker = start_worker(**settings)
 
     async def has_ended() -> bool:
         return worker.exit_code is not None
 
     await eventually(has_ended, 15)
     assert worker.exit_code == 1
-    assert "max_sequences" in worker.log_file.read_text()
+    said = worker.log_file.read_text()
+    assert named in said
+    assert "Traceback" not in said

@@ -197,6 +197,18 @@ class HandBackContract:
             await world.queue.hand_back([claimed.lease])
         assert (await world.queue.status("g-0-1", TENANT)).deaths == 0
 
+    @pytest.mark.parametrize(("token_ids", "deaths"), [([], 1), ([7], 0)])
+    async def test_deaths_start_over_when_what_is_handed_back_brought_tokens(
+        self, world: World, token_ids: list[int], deaths: int
+    ) -> None:
+        await world.queue.submit(submission())
+        await claim_one(world)
+        await lapse_leases(world)
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, token_ids=token_ids)])
+        await world.queue.hand_back([claimed.lease])
+        assert (await world.queue.status("g-0-1", TENANT)).deaths == deaths
+
 
 class HintContract:
     async def test_wait_ends_at_once_when_work_arrives(self, world: World) -> None:

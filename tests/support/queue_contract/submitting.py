@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from facet.core.errors import GenerationNotFoundError, QueueFullError, RequestIdReusedError
 from facet.queue.port import Priority, State
-from tests.support.queue_contract.world import TENANT, World, claim, claim_one, finish, submission
+from tests.support.queue_contract.world import (
+    STEP_MS,
+    TENANT,
+    World,
+    claim,
+    claim_one,
+    finish,
+    submission,
+)
 
 
 class SubmitContract:
@@ -41,6 +51,41 @@ class SubmitContract:
         assert not submitted.is_new
         assert await world.queue.depth() == 1
 
+    async def test_deadline_told_is_the_first_ones_when_a_request_id_repeats(
+        self, world: World
+    ) -> None:
+        first = await world.queue.submit(submission(request_id="order-7", deadline_ms=60_000))
+        assert 59_000 < first.remaining_ms <= 60_000
+        await world.advance(20_000)
+        again = submission("g-0-2", request_id="order-7", deadline_ms=1_000)
+        assert 39_000 < (await world.queue.submit(again)).remaining_ms <= 40_000
+        assert 39_000 < (await world.queue.status("g-0-1", TENANT)).remaining_ms <= 40_000
+        await world.advance(60_000)
+        assert (await world.queue.status("g-0-1", TENANT)).remaining_ms == 0
+
+    @pytest.mark.parametrize("generation_id", ["g-0-1", "g-0-2"])
+    async def test_request_is_not_abandoned_when_a_repeat_came_within_the_grace(
+        self, world: World, generation_id: str
+    ) -> None:
+        first = submission(request_id="order-7", reader_grace_ms=STEP_MS + 1_000)
+        await world.queue.submit(first)
+        await world.queue.sweep()
+        await world.advance(STEP_MS)
+        await world.queue.submit(replace(first, generation_id=generation_id))
+        await world.queue.sweep()
+        await world.advance(STEP_MS)
+        assert (await world.queue.sweep()).abandoned == 0
+
+    async def test_no_reader_is_missed_when_a_request_without_one_repeats(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission(request_id="order-7"))
+        again = submission("g-0-2", request_id="order-7", reader_grace_ms=1_000)
+        await world.queue.submit(again)
+        await world.queue.sweep()
+        await world.advance(STEP_MS)
+        assert (await world.queue.sweep()).abandoned == 0
+
     async def test_request_is_refused_when_its_id_has_another_body(self, world: World) -> None:
         await world.queue.submit(submission("g-0-1", request_id="order-7", body_digest=b"a"))
         with pytest.raises(RequestIdReusedError):
@@ -59,9 +104,9 @@ class SubmitContract:
         assert (submitted.generation_id, submitted.is_new) == ("g-0-1", False)
 
     async def test_request_id_is_free_when_the_retention_has_passed(self, world: World) -> None:
-        await world.queue.submit(submission("g-0-1", request_id="order-7", retention_ms=5_000))
+        await world.queue.submit(submission("g-0-1", request_id="order-7", retention_ms=70_000))
         await world.queue.cancel("g-0-1", TENANT)
-        await world.advance(6_000)
+        await world.advance(71_000)
         submitted = await world.queue.submit(submission("g-0-2", request_id="order-7"))
         assert (submitted.generation_id, submitted.is_new) == ("g-0-2", True)
 

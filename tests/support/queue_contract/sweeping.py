@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from facet.core.errors import Reason
-from facet.queue.port import Claimed, State, SweepResult
+from facet.queue.port import Claimed, State, SweepResult, Verdict
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,
@@ -83,6 +85,16 @@ class ReapContract:
         await lapse_leases(world)
         assert (await world.queue.status("g-0-1", TENANT)).state is State.WAITING
 
+    async def test_outage_is_noticed_when_it_was_shorter_than_a_lease(self, world: World) -> None:
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        await world.queue.sweep()
+        await world.advance(STEP_MS)
+        await world.queue.sweep()
+        await world.advance(world.limits.lease_ms - 1_000)
+        assert (await world.queue.sweep()).reaped == 0
+        assert await world.queue.heartbeat([claimed.lease]) == [Verdict.OK]
+
 
 async def die_with(world: World, *, token_ids: list[int], worker: str = "worker-1") -> Claimed:
     """Claim the only request, log these ids, and let the worker die."""
@@ -92,7 +104,37 @@ async def die_with(world: World, *, token_ids: list[int], worker: str = "worker-
     return claimed
 
 
+async def sit_out_an_outage(world: World) -> None:
+    """Let the store be away, and then nobody come back for what was leased."""
+    await world.queue.sweep()
+    await world.advance(30_000)
+    await lapse_leases(world)
+
+
 class DeathContract:
+    async def test_no_death_is_counted_when_the_lease_was_lost_in_an_outage(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission(deadline_ms=10**6))
+        for _ in range(4):
+            assert not (await claim_one(world)).is_alone
+            await sit_out_an_outage(world)
+            status = await world.queue.status("g-0-1", TENANT)
+            assert (status.state, status.deaths) == (State.WAITING, 0)
+
+    async def test_death_is_counted_when_the_worker_died_after_an_outage(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission(deadline_ms=10**6))
+        claimed = await claim_one(world)
+        await world.queue.sweep()
+        await world.advance(30_000)
+        await world.queue.sweep()
+        await world.advance(1_000)
+        await world.queue.heartbeat([claimed.lease])
+        await lapse_leases(world)
+        assert (await world.queue.status("g-0-1", TENANT)).deaths == 1
+
     async def test_deaths_add_up_when_no_token_was_logged(self, world: World) -> None:
         await world.queue.submit(submission())
         for expected in (1, 2):
@@ -128,6 +170,15 @@ async def make_suspect(world: World) -> None:
     await make_suspects(world, "g-0-1")
 
 
+async def drain_hints(world: World) -> None:
+    """Take all hints."""
+    took_ms = 0.0
+    while took_ms < 40:
+        began = time.monotonic()
+        await world.queue.wait_for_work(50)
+        took_ms = (time.monotonic() - began) * 1000
+
+
 class SuspectContract:
     async def test_suspect_comes_alone_when_a_worker_is_empty(self, world: World) -> None:
         await make_suspect(world)
@@ -139,7 +190,8 @@ class SuspectContract:
         await make_suspect(world)
         suspect = await claim_one(world)
         await world.queue.submit(submission("g-0-2"))
-        assert (await world.queue.claim(claim(limit=8, held=1))).claimed == ()
+        refused = await world.queue.claim(claim(limit=8, held=1))
+        assert (refused.claimed, refused.may_take_hints) == ((), False)
         assert names(await world.queue.claim(claim("worker-2", limit=8))) == ["g-0-2"]
         await world.queue.write([finish(suspect)])
         await world.queue.submit(submission("g-0-3"))
@@ -151,10 +203,32 @@ class SuspectContract:
         reserved = await world.queue.claim(claim("worker-1", limit=8, held=2))
         assert reserved.claimed == ()
         assert reserved.next_check_ms < 1_000
+        assert not reserved.may_take_hints
         others = await world.queue.claim(claim("worker-2", limit=8, held=1))
         assert names(others) == ["g-0-2"]
+        assert others.may_take_hints
         assert (await world.queue.claim(claim("worker-1", limit=8, held=1))).claimed == ()
         assert (await claim_one(world, "worker-1")).is_alone
+
+    async def test_hint_is_passed_on_when_a_reserved_worker_took_it(self, world: World) -> None:
+        await make_suspect(world)
+        await world.queue.claim(claim("worker-1", limit=8, held=1))
+        await drain_hints(world)
+        await world.queue.submit(submission("g-0-2"))
+        await world.queue.wait_for_work(500)
+        assert not (await world.queue.claim(claim("worker-1", limit=8, held=1))).may_take_hints
+        began = time.monotonic()
+        await world.queue.wait_for_work(900)
+        assert time.monotonic() - began < 0.5
+        assert names(await world.queue.claim(claim("worker-2", limit=8, held=1))) == ["g-0-2"]
+
+    async def test_no_hint_is_made_when_only_the_suspect_waits(self, world: World) -> None:
+        await make_suspect(world)
+        await drain_hints(world)
+        assert not (await world.queue.claim(claim("worker-1", limit=8, held=1))).may_take_hints
+        began = time.monotonic()
+        await world.queue.wait_for_work(60)
+        assert time.monotonic() - began >= 0.05
 
     async def test_another_worker_is_reserved_when_the_first_is_gone(self, world: World) -> None:
         await make_suspect(world)
@@ -192,6 +266,14 @@ class SuspectContract:
         event = await terminal_of(world)
         assert event.finished.failure.reason == Reason.ERROR_REASON_DEAD_LETTERED
         assert (await world.queue.claim(claim("worker-2"))).claimed == ()
+
+    async def test_suspect_stays_one_when_its_lease_was_lost_in_an_outage(
+        self, world: World
+    ) -> None:
+        await make_suspect(world)
+        assert (await claim_one(world)).is_alone
+        await sit_out_an_outage(world)
+        assert (await claim_one(world, "worker-2")).is_alone
 
     async def test_suspect_is_ordinary_again_when_it_logged_tokens(self, world: World) -> None:
         await make_suspect(world)

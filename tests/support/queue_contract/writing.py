@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facet.queue.limits import MAX_BATCH
+from facet.queue.limits import MAX_BATCH, MIN_RETENTION_MS
 from facet.queue.port import Lease, State, Verdict, WriteResult
 from tests.support.queue_contract.world import (
     STEP_MS,
@@ -211,10 +211,19 @@ class FinishContract:
         await terminal_of(world)
 
     async def test_result_is_kept_for_the_retention_only_when_finished(self, world: World) -> None:
-        await world.queue.submit(submission(retention_ms=8_000))
+        await world.queue.submit(submission(retention_ms=80_000))
         await world.queue.write([finish(await claim_one(world))])
-        await world.advance(6_000)
+        await world.advance(78_000)
         assert len(await log_of(world)) == 1
+        await world.advance(3_000)
+        assert await world.stored_names() == set()
+
+    async def test_result_can_be_fetched_when_no_retention_is_wanted(self, world: World) -> None:
+        await world.queue.submit(submission(retention_ms=0))
+        await world.queue.write([finish(await claim_one(world))])
+        await world.advance(MIN_RETENTION_MS - 2_000)
+        await terminal_of(world)
+        assert (await world.queue.status("g-0-1", TENANT)).state is State.ENDED
         await world.advance(3_000)
         assert await world.stored_names() == set()
 

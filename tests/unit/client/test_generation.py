@@ -144,6 +144,43 @@ def test_a_stream_is_refused_when_it_has_no_end() -> None:
         state.result()
 
 
+def test_the_rest_is_gathered_when_a_stream_begins_in_the_middle() -> None:
+    state = StreamState(from_offset=7)
+
+    state.feed(response(text(7, "né", 40), thought(8, "hm", 12), text(9, "e", 42), finished(10)))
+
+    assert state.next_offset == 11
+    assert (state.result().text, state.result().thoughts) == ("née", "hm")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [text(0, "a", 0)],
+        [text(6, "a", 40)],
+        [text(8, "a", 40)],
+        [text(7, "a", 40), text(8, "b", 40)],
+        [text(7, "a", 40), text(8, "b", 42)],
+        [thought(7, "a", 40), thought(8, "b", 42)],
+    ],
+    ids=["beginning", "too-early", "too-late", "text-repeat", "text-gap", "thought-gap"],
+)
+def test_a_stream_is_refused_when_it_does_not_go_on_from_its_offset(
+    events: list[event_pb2.Event],
+) -> None:
+    state = StreamState(from_offset=7)
+
+    with pytest.raises(facet.StreamCorruptedError):
+        state.feed(response(*events))
+
+
+def test_text_begins_anew_when_the_generation_restarts_after_the_offset() -> None:
+    restarted = event_pb2.Event(offset=7, restarted=event_pb2.Restarted(worker="w2", attempt=2))
+
+    with pytest.raises(facet.StreamCorruptedError):
+        StreamState(from_offset=7).feed(response(restarted, text(8, "a", 1)))
+
+
 def test_earlier_text_is_void_when_the_generation_restarts() -> None:
     state = StreamState()
     restarted = event_pb2.Event(offset=1, restarted=event_pb2.Restarted(worker="w2", attempt=2))

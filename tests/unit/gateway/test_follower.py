@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -84,6 +85,23 @@ async def test_stream_is_held_until_its_deadline_when_the_store_is_away() -> Non
         with pytest.raises(DeadlineExceededError):
             await follower.next()
     assert 0.3 <= time.monotonic() - started < 1
+
+
+async def test_log_is_followed_to_its_end_when_its_deadline_is_long_over() -> None:
+    queue = MemoryQueue()
+    log = await Log.on(queue)
+    await log.say("a")
+    await log.finish()
+    with LogReader(queue).subscribe(log.generation_id) as subscription:
+        follower = Follower(queue, subscription, tenant=TENANT, ends_at=time.monotonic() - 10)
+        reading = asyncio.create_task(follower.next())
+        await asyncio.sleep(0.2)
+        assert not reading.done()
+        news = await queue.read({log.generation_id: "0"}, block_ms=0, limit=9)
+        subscription.push(news[log.generation_id])
+        batch = await reading
+        assert isinstance(batch, Batch)
+        assert batch.is_terminal
 
 
 def test_recorded_failure_is_raised_when_there_is_one() -> None:

@@ -18,6 +18,7 @@ from facet.api.v1.generation_pb2 import (
 from facet.core.errors import (
     InvalidRequestError,
     ModelNotFoundError,
+    QueueFullError,
     RequestIdReusedError,
     StoreUnavailableError,
 )
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.unit
 
 LIMITS = IntakeLimits(
     max_inline_bytes=1 << 20,
+    max_inflight_inline_bytes=len(PNG),
     default_deadline_seconds=60,
     max_deadline_seconds=100,
     reader_grace_seconds=10,
@@ -86,7 +88,8 @@ async def test_deadline_is_the_clients_when_within_bounds(
     call = FakeCall(remaining_seconds=remaining_seconds)
     before = time.monotonic()
     accepted = await _intake(queue).accept(_request(), call)
-    assert queue.submissions[0].deadline_ms == deadline_ms
+    assert queue.submissions[0].deadline_ms == pytest.approx(deadline_ms, abs=500)
+    assert queue.submissions[0].deadline_ms >= 1
     assert accepted.ends_at == pytest.approx(before + deadline_ms / 1000, abs=0.5)
 
 
@@ -167,10 +170,63 @@ async def test_call_fails_when_the_store_stays_away() -> None:
 
 
 async def test_call_fails_in_time_when_the_store_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert intake_module.SUBMIT_BUDGET_SECONDS < 2
+    assert intake_module.SUBMIT_BUDGET_SECONDS <= 1.8
     monkeypatch.setattr(intake_module, "SUBMIT_BUDGET_SECONDS", 0.05)
     with pytest.raises(StoreUnavailableError):
         await _intake(RecordingQueue(hangs=True)).accept(_request(), FakeCall())
+
+
+class SlowMedia(MemoryMediaStore):
+    """Takes its time; tells when it has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = asyncio.Event()
+
+    async def put(self, key: str, data: bytes, *, life_seconds: int) -> None:
+        self.began.set()
+        await asyncio.sleep(0.3)
+        await super().put(key, data, life_seconds=life_seconds)
+
+
+async def test_deadline_of_the_store_is_the_clients_when_media_took_time() -> None:
+    queue = RecordingQueue()
+    image = Part(inline_data=Blob(mime_type="image/png", data=PNG))
+    call = FakeCall(remaining_seconds=10.0)
+    began = time.monotonic()
+    accepted = await _intake(queue, SlowMedia()).accept(_request(image), call)
+    assert queue.submissions[0].deadline_ms <= 9_701
+    assert accepted.ends_at == pytest.approx(began + 10, abs=0.2)
+
+
+async def test_deadline_is_what_is_left_when_the_submission_is_repeated() -> None:
+    queue = RecordingQueue(failures=1)
+    await _intake(queue).accept(_request(), FakeCall(remaining_seconds=10.0))
+    first, second = (each.deadline_ms for each in queue.submissions)
+    assert second <= first - 99
+
+
+async def test_media_are_refused_when_others_are_taken_in() -> None:
+    queue, media = RecordingQueue(), SlowMedia()
+    intake = _intake(queue, media)
+    image = Part(inline_data=Blob(mime_type="image/png", data=PNG))
+    first = asyncio.create_task(intake.accept(_request(image), FakeCall()))
+    await asyncio.wait_for(media.began.wait(), 1)
+    with pytest.raises(QueueFullError):
+        await intake.accept(_request(image), FakeCall())
+    await intake.accept(_request(), FakeCall())
+    await first
+    await intake.accept(_request(image), FakeCall())
+
+
+async def test_deadline_is_the_first_ones_when_a_request_id_repeats() -> None:
+    intake = _intake(RecordingQueue())
+    request = _request()
+    request.request_id = "r"
+    again = GenerationRequest.FromString(request.SerializeToString())
+    first = await intake.accept(request, FakeCall(remaining_seconds=50.0))
+    repeated = await intake.accept(again, FakeCall(remaining_seconds=5.0))
+    assert repeated.ends_at == pytest.approx(first.ends_at, abs=0.2)
 
 
 async def test_first_generation_answers_when_a_request_id_repeats() -> None:

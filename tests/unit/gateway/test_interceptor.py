@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from facet.core.errors import QueueFullError
 from facet.gateway.interceptor import StatusInterceptor
+from facet.queue.answers import store_unavailable
 
 pytestmark = pytest.mark.unit
 
@@ -75,6 +76,21 @@ async def test_incident_is_logged_and_hidden_when_a_call_fails_unexpectedly() ->
     [entry] = logs
     assert entry["incident_id"] == context.info.metadata["incident_id"]
     assert entry["incident_id"] in context.message
+
+
+async def test_cause_is_logged_and_hidden_when_the_store_failed_the_call() -> None:
+    async def fail(request: Any, context: Any) -> None:
+        raise store_unavailable() from OSError("10.0.0.7 refused")
+
+    with capture_logs() as logs:
+        context = await _called(fail)
+    assert (context.code, context.info.reason) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "STORE_UNAVAILABLE",
+    )
+    assert "10.0.0.7" not in context.message
+    [entry] = logs
+    assert "10.0.0.7" in entry["cause"]
 
 
 async def test_method_is_named_when_nobody_serves_it() -> None:

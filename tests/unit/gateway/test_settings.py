@@ -37,6 +37,8 @@ def test_password_is_hidden_when_settings_are_logged(monkeypatch: pytest.MonkeyP
         ("MODELS", "[]"),
         ("LOG_LEVEL", "LOUD"),
         ("MAX_INLINE_BYTES", "0"),
+        ("MAX_INFLIGHT_INLINE_BYTES", "0"),
+        ("MAX_OPEN_CALLS", "0"),
         ("DRAIN_SECONDS", "inf"),
         ("READER_GRACE_SECONDS", "-1"),
     ],

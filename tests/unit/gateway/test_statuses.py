@@ -24,7 +24,8 @@ pytestmark = pytest.mark.unit
 
 ERRORS = error_classes()
 DOCUMENT = Path(__file__).parents[3] / "docs" / "errors.md"
-ROW = re.compile(r"\| ([A-Z_]+) \| ([A-Z_]+) \| (yes|no) \| [^|]+ \|")
+RETRY = r"(yes|no)(?:, with a new `request_id`)?"
+ROW = re.compile(rf"\| ([A-Z_]+) \| ([A-Z_]+) \| {RETRY} \| [^|]+ \|")
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)

@@ -10,7 +10,8 @@ from google.protobuf import json_format
 
 from facet.api.queue.v1 import envelope_pb2
 from facet.api.v1 import event_pb2, generation_pb2, inference_service_pb2
-from facet.core.media_store import MemoryMediaStore
+from facet.core.errors import StoreUnavailableError
+from facet.core.media_store import MediaStore, MemoryMediaStore
 from facet.core.models import NANO
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.port import Claim, Claimed, Priority, Submission
@@ -35,6 +36,8 @@ class PacedEngine(SimulatedEngine):
         self.starved = asyncio.Event()
         self.error: Exception | None = None
         self.aborted = 0
+        self.answers_probes = True
+        self.probes = 0
 
     def allow(self, steps: int) -> None:
         """Let so many steps more be made."""
@@ -45,6 +48,12 @@ class PacedEngine(SimulatedEngine):
         """Make no further step."""
         self._allowance = asyncio.Semaphore(0)
         self.starved.clear()
+
+    async def probe(self) -> None:
+        """See `Engine.probe`."""
+        self.probes += 1
+        if not self.answers_probes:
+            await asyncio.Event().wait()
 
     async def generate(
         self,
@@ -66,6 +75,21 @@ class PacedEngine(SimulatedEngine):
                 yield step
         finally:
             self.aborted += not is_complete
+
+
+class AwayStore(MemoryMediaStore):
+    """A media store that is away for the first so many calls."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    async def get(self, key: str) -> bytes | None:
+        """See `MediaStore.get`."""
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailableError("away")
+        return await super().get(key)
 
 
 async def until(condition: Callable[[], bool], bound_seconds: float) -> None:
@@ -142,10 +166,13 @@ class Bench:
     """A queue, a writer and an engine; `run` makes runs of claims."""
 
     def __init__(
-        self, engine: SimulatedEngine | None = None, queue: MemoryQueue | None = None
+        self,
+        engine: SimulatedEngine | None = None,
+        queue: MemoryQueue | None = None,
+        media: MediaStore | None = None,
     ) -> None:
         self.queue = queue or MemoryQueue()
-        self.media = MemoryMediaStore()
+        self.media = media or MemoryMediaStore()
         self.engine = engine or PacedEngine()
         self.writer = LogWriter(self.queue)
         self.place = Workplace("worker", self.engine, self.media, asyncio.Semaphore(8))

@@ -57,7 +57,7 @@ async def claiming(
     queue: RecordingQueue, engine: SimulatedEngine | None = None
 ) -> AsyncIterator[tuple[Runs, Claimer, Bench]]:
     bench = Bench(engine or Small(), queue)
-    runs = Runs(queue, bench.writer, bench.place, stall_seconds=60)
+    runs = Runs(queue, bench.writer, bench.place)
     claimer = Claimer(queue, bench.engine, runs, worker="w", claim_ahead=1)
     task = asyncio.create_task(claimer.run())
     yield runs, claimer, bench
@@ -128,3 +128,33 @@ async def test_what_a_late_answer_brings_is_handed_back_when_the_worker_stops() 
         queue.answer.set()
     assert len(runs) == 0
     assert await queue.depth() == 2
+
+
+class ReservingQueue(RecordingQueue):
+    """Gives a worker that holds something nothing more; notes which claims hint waits follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits_after: list[Claim] = []
+
+    async def claim(self, claim: Claim) -> ClaimResult:
+        if not claim.held:
+            return await super().claim(claim)
+        self.claims.append(claim)
+        return ClaimResult((), 60_000, may_take_hints=False)
+
+    async def wait_for_work(self, timeout_ms: int) -> None:
+        self.waits_after.append(self.claims[-1])
+        await super().wait_for_work(timeout_ms)
+
+
+async def test_hints_are_left_to_others_when_the_worker_is_to_empty_itself() -> None:
+    queue = ReservingQueue()
+    await submit_many(queue, 1)
+    async with claiming(queue) as (_, _, bench):
+        await until(lambda: len(queue.claims) == 2, 5)
+        assert isinstance(bench.engine, Small)
+        bench.engine.allow(10_000)
+        await until(lambda: len(queue.claims) > 2 and bool(queue.waits_after), 10)
+    assert [claim.held for claim in queue.claims[:3]] == [0, 1, 0]
+    assert queue.claims[1] not in queue.waits_after

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+from structlog.testing import capture_logs
 
 from facet.api.v1 import error_pb2, event_pb2, generation_pb2
 from facet.core.errors import EngineFailedError
 from facet.queue.port import State
-from facet.worker.engine.port import EngineDeadError
+from facet.worker.engine.port import CallPiece, EngineDeadError
 from facet.worker.engine.simulated import SimulatedEngine
+from facet.worker.engine.simulated_vocabulary import MarkerParser
 from facet.worker.run import Run, Stop
 from tests.unit.worker.scripted import (
     TENANT,
@@ -172,7 +174,7 @@ async def test_the_request_ends_as_stalled_when_the_watchdog_stops_it(bench: Ben
     ("error", "reason"),
     [
         (EngineFailedError("this one"), error_pb2.ERROR_REASON_ENGINE_FAILED),
-        (ZeroDivisionError(), error_pb2.ERROR_REASON_INTERNAL),
+        (ZeroDivisionError("secret"), error_pb2.ERROR_REASON_INTERNAL),
     ],
 )
 async def test_only_this_request_fails_when_the_engine_fails_on_it(
@@ -188,6 +190,38 @@ async def test_only_this_request_fails_when_the_engine_fails_on_it(
     assert events[-1].finished.finish_reason == generation_pb2.FINISH_REASON_ERROR
     status = await bench.queue.status("g", TENANT)
     assert status.failure == events[-1].finished.failure.SerializeToString()
+
+
+async def test_the_log_has_the_fault_without_its_message_under_the_incident_of_the_failure(
+    bench: Bench,
+) -> None:
+    await submit(bench.queue, "g", envelope("g", request()).SerializeToString())
+    run = bench.run(await claim(bench.queue, "n"))
+    paced(bench).error = ZeroDivisionError("what the model said")
+    paced(bench).allow(1)
+    with capture_logs() as logs:
+        await asyncio.wait_for(run.execute(), 10)
+    (entry,) = [log for log in logs if log["event"] == "run.fault"]
+    failure = (await events_of(bench.queue, "g"))[-1].finished.failure
+    assert failure.metadata["incident_id"] == entry["incident_id"]
+    assert entry["incident_id"] in failure.message
+    assert entry["error"] == "ZeroDivisionError"
+    assert any(frame.endswith(" generate") for frame in entry["frames"])
+    assert "what the model said" not in str(logs) + failure.message
+
+
+async def test_the_engine_failed_when_the_arguments_of_a_call_are_no_json(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        MarkerParser, "_end_call", lambda _: (CallPiece("call-0", "look_up", "{not json"),)
+    )
+    events = await finished_run(bench, "g", RICH)
+    failure = events[-1].finished.failure
+    assert failure.reason == error_pb2.ERROR_REASON_ENGINE_FAILED
+    assert "arguments" in failure.message
+    assert "not json" not in failure.message
+    assert_no_gap(events)
 
 
 async def test_nothing_is_logged_when_the_whole_engine_dies(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Supervision of runs: heartbeats, watchdog, drain."""
+"""Supervision of runs: heartbeats and drain."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from facet.api.v1 import error_pb2
+from facet.core.media_store import MediaStore
 from facet.queue.port import State
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.runs import Runs
 from tests.unit.worker.scripted import (
     TENANT,
+    AwayStore,
     Bench,
     PacedEngine,
     claim,
     envelope,
     events_of,
+    kinds_of,
     request,
     submit,
     until,
@@ -28,9 +30,9 @@ pytestmark = pytest.mark.unit
 
 
 @asynccontextmanager
-async def supervising(stall_seconds: float = 60.0) -> AsyncIterator[tuple[Runs, Bench]]:
-    bench = Bench()
-    runs = Runs(bench.queue, bench.writer, bench.place, stall_seconds=stall_seconds)
+async def supervising(media: MediaStore | None = None) -> AsyncIterator[tuple[Runs, Bench]]:
+    bench = Bench(media=media)
+    runs = Runs(bench.queue, bench.writer, bench.place)
     keeping = asyncio.create_task(runs.keep())
     yield runs, bench
     await runs.drain(0)
@@ -60,23 +62,15 @@ async def test_the_engine_is_aborted_within_a_second_when_a_silent_request_is_ca
         await until(lambda: len(runs) == 0, 1.0)
 
 
-async def test_a_request_ends_as_stalled_when_the_engine_makes_no_progress() -> None:
-    async with supervising(stall_seconds=0.1) as (runs, bench):
-        await start(runs, bench)
-        await until(lambda: len(runs) == 0, 5.0)
-        failure = (await events_of(bench.queue, "g"))[-1].finished.failure
-        assert failure.reason == error_pb2.ERROR_REASON_ENGINE_STALLED
-
-
-async def test_a_request_that_waits_for_a_slot_is_not_stalled() -> None:
-    async with supervising(stall_seconds=0.1) as (runs, bench):
-        for _ in range(8):
-            await bench.place.slots.acquire()
-        await submit(bench.queue, "g", envelope("g", request()).SerializeToString())
+async def test_a_request_ends_when_it_is_cancelled_while_the_media_store_is_away() -> None:
+    async with supervising(AwayStore(failures=1_000_000)) as (runs, bench):
+        made = envelope("g", request())
+        made.media.add(key="k", mime_type="image/png")
+        await submit(bench.queue, "g", made.SerializeToString())
         runs.start(await claim(bench.queue, "n"))
-        with pytest.raises(AssertionError):
-            await until(lambda: len(runs) == 0, 1.2)
-        assert await events_of(bench.queue, "g") == []
+        await bench.queue.cancel("g", TENANT)
+        await until(lambda: len(runs) == 0, 2.0)
+        assert kinds_of(await events_of(bench.queue, "g")) == ["finished"]
 
 
 async def test_runs_finish_when_they_can_within_the_drain_bound() -> None:

@@ -408,7 +408,7 @@ class GenerationRequest(_message.Message):
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """How long the result of a submitted generation is kept after its end; unset takes the server's default."""
+        """How long the result is kept after its end, 60 s at least; unset takes the server's default."""
 
     def __init__(
         self,

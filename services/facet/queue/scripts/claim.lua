@@ -1,11 +1,12 @@
 -- ARGV: worker, nonce, limit, held, fingerprint, lease_ms, then four blobs of an expired request.
--- Returns {next_check_ms, claimed ...}; a claimed one is {id, epoch, envelope, tries, waited,
+-- Returns {next_check_ms, 1 when it may take hints, claimed ...}; a claimed one is {id, epoch, envelope, tries, waited,
 -- remaining, next, ids, drafted, accepted, alone}.
 local worker, nonce, held, fp = ARGV[1], ARGV[2], tonumber(ARGV[4]), ARGV[5]
 local limit = math.min(tonumber(ARGV[3]), MAX_CLAIM)
 local lease_ms = tonumber(ARGV[6])
 local now = now_ms()
-local reply = {MAX_WAIT_MS}
+local HEAD = 2
+local reply = {MAX_WAIT_MS, 1}
 local skipped = 0
 
 local function describe(id, record)
@@ -59,7 +60,7 @@ local function take_suspect()
 end
 
 local function take_ready()
-  while #reply <= limit do
+  while #reply - HEAD < limit do
     local id, record = candidate('ready')
     if not id then return end
     lease(id, record, '')
@@ -93,9 +94,15 @@ for _, id in ipairs(earlier) do
     describe(id, record)
   end
 end
-if #earlier > 0 or runs_suspect() then return reply end
+if #earlier > 0 then return reply end
+if runs_suspect() then
+  reply[2] = 0
+  return reply
+end
 if is_reserved() then
-  reply[1] = RESERVED_CHECK_MS
+  reply[1], reply[2] = RESERVED_CHECK_MS, 0
+  -- It may have come with a hint, which is for others then.
+  if redis.call('LLEN', wake_key) == 0 and candidate('ready') then post_hint() end
   return reply
 end
 
@@ -103,10 +110,10 @@ end
 local is_first = held == 0 and redis.call('HLEN', alone_key) == 0
 if not (is_first and take_suspect()) then
   take_ready()
-  if #reply == 1 and held == 0 then take_suspect() end
+  if #reply == HEAD and held == 0 then take_suspect() end
 end
 
-if #reply > 1 then
+if #reply > HEAD then
   redis.call('PEXPIRE', claim_key(nonce), lease_ms)
   if waiting() > 0 then post_hint() end
 end

@@ -24,6 +24,17 @@ local function read_record(id)
   return record
 end
 
+local function remaining_ms(record)
+  return math.max(record.due - now_ms(), 0)
+end
+
+-- The presence of readers, of a request that lives and ends without them.
+local function touch_reader(id, state, grace)
+  if state ~= 'E' and grace ~= '' then
+    redis.call('ZADD', readers_key, now_ms() + tonumber(grace), id)
+  end
+end
+
 -- Protocol buffers -----------------------------------------------------------------------------
 
 local function varint(number)
@@ -122,7 +133,7 @@ local function end_request(id, record, entry)
   redis.call('HSET', record_key(id), 'state', 'E', 'next', record.next, 'tokens', record.tokens,
     'drafted', record.drafted, 'accepted', record.accepted, 'deaths', record.deaths, 'alone', '',
     'finisher', entry.finisher or '')
-  local life = record.keep
+  local life = math.max(record.keep, MIN_RETENTION_MS)
   if entry.dead_letter_ms then
     bury(id, entry.now, entry.dead_letter_ms)
     life = math.max(life, entry.dead_letter_ms)

@@ -1,5 +1,5 @@
 -- ARGV: id, tenant. Returns {} when unknown to this tenant, else {state, next, tries, deaths,
--- worker, born, failure, requests ahead}.
+-- worker, born, failure, requests ahead, remaining ms}.
 local id = ARGV[1]
 local record = read_record(id)
 if not record or record.tenant ~= ARGV[2] then return {} end
@@ -22,4 +22,4 @@ if record.state == 'E' then
   end
 end
 return {record.state, record.next, record.tries, record.deaths, record.worker, record.born,
-  failure, ahead}
+  failure, ahead, remaining_ms(record)}

@@ -1,16 +1,24 @@
 -- ARGV: id, tenant, envelope, handicap, deadline_ms, keep_ms, grace_ms or '', idem or '', digest,
--- max_waiting. Returns {0 new | 1 earlier | 2 request id reused | 3 full, id}.
+-- max_waiting. Returns {0 new | 1 earlier | 2 request id reused | 3 full, id, remaining ms}.
 local id, tenant, idem, digest = ARGV[1], ARGV[2], ARGV[8], ARGV[9]
 
-if redis.call('EXISTS', record_key(id)) == 1 then return {0, id} end
+-- Whoever repeats is about to read: its grace starts anew before anybody can take it for gone.
+local function repeated(code, id, record)
+  touch_reader(id, record.state, record.grace)
+  return {code, id, remaining_ms(record)}
+end
+
+local known = read_record(id)
+if known then return repeated(0, id, known) end
 if idem ~= '' then
   local earlier = redis.call('HMGET', idem_key(idem), 'id', 'digest')
-  if earlier[1] and redis.call('EXISTS', record_key(earlier[1])) == 1 then
-    if earlier[2] ~= digest then return {2, earlier[1]} end
-    return {1, earlier[1]}
+  local record = earlier[1] and read_record(earlier[1])
+  if record then
+    if earlier[2] ~= digest then return {2, earlier[1], 0} end
+    return repeated(1, earlier[1], record)
   end
 end
-if waiting() >= tonumber(ARGV[10]) then return {3, id} end
+if waiting() >= tonumber(ARGV[10]) then return {3, id, 0} end
 
 local now = now_ms()
 local due = now + tonumber(ARGV[5])
@@ -27,4 +35,4 @@ if idem ~= '' then
   redis.call('PERSIST', idem_key(idem))
 end
 post_hint()
-return {0, id}
+return {0, id, due - now}

@@ -35,10 +35,13 @@ local function end_all(ids, at)
   return count
 end
 
+-- A lease that lapses no later than the hold ends was not renewed since an outage, which may be why:
+-- its worker is not taken for dead of this request.
 local function reap(id, record)
   local has_progress = record.tokens > record.claim_tokens
-  record.deaths = has_progress and 0 or record.deaths + 1
-  if record.alone ~= '' and not has_progress then
+  local has_died = tonumber(redis.call('ZSCORE', leases_key, id)) > hold
+  if has_progress then record.deaths = 0 elseif has_died then record.deaths = record.deaths + 1 end
+  if record.alone ~= '' and has_died and not has_progress then
     end_by_store(id, record, DEAD, dead_letter_ms, now)
     return 1
   end
@@ -61,7 +64,7 @@ end
 
 -- After a gap nobody could renew anything: whoever lives gets one lease time to do so. A clock set
 -- back would lengthen leases, and this hold, by as much.
-if age > lease_ms then hold = now + lease_ms end
+if age > GAP_LEASE_SHARE * lease_ms then hold = now + lease_ms end
 hold = math.min(hold, now + lease_ms)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases_key, now + lease_ms + 1, '+inf',
     'LIMIT', 0, MAX_BATCH)) do

@@ -12,32 +12,24 @@ from facet.api.v1 import content_pb2, generation_pb2
 
 
 @dataclass(frozen=True)
-class MediaPart:
-    """Where a media part stands, and how it is to be read."""
-
-    path: str
-    options: content_pb2.MediaOptions
-
-
-@dataclass(frozen=True)
 class Conversation:
-    """`messages` and `tools` in the form of Hugging Face chat templates."""
+    """`messages` and `tools` in the form of Hugging Face chat templates; paths of media parts."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]
-    media: list[MediaPart]
+    media_paths: list[str]
 
 
-def media_parts(request: generation_pb2.GenerationRequest) -> list[MediaPart]:
-    """The media parts of a request in order of appearance.
+def media_paths(request: generation_pb2.GenerationRequest) -> list[str]:
+    """Paths of the media parts of a request in order of appearance.
 
-    Their paths are those of the client's request: the gateway made references of inline data.
+    They are those of the client's request: the gateway made references of inline data.
     """
     return [
-        MediaPart(f"request.contents[{i}].parts[{j}].inline_data.data", part.media_options)
+        f"request.contents[{i}].parts[{j}].inline_data.data"
         for i, content in enumerate(request.contents)
         for j, part in enumerate(content.parts)
-        if part.WhichOneof("data") in ("inline_data", "media", "file_data")
+        if part.HasField("media")
     ]
 
 
@@ -59,7 +51,7 @@ def build_conversation(
             messages.append(_model_turn(parts))
         else:
             messages.extend(_user_turns(parts))
-    return Conversation(messages, tool_declarations(request), media_parts(request))
+    return Conversation(messages, tool_declarations(request), media_paths(request))
 
 
 def tool_declarations(request: generation_pb2.GenerationRequest) -> list[dict[str, Any]]:
@@ -96,7 +88,7 @@ def _plain(value: Any) -> Any:
 
 
 def _kind(part: content_pb2.Part, remaining: Any) -> str:
-    if part.WhichOneof("data") in ("inline_data", "media", "file_data"):
+    if part.HasField("media"):
         return str(next(remaining))
     return part.WhichOneof("data") or ""
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from facet.worker.engine.media_limits import MediaLimitError, Window
+from facet.worker.engine.media_limits import MediaLimitError
 
 SAMPLE_RATE_HZ = 16_000
 SAMPLES_PER_TOKEN = 640
@@ -28,49 +28,47 @@ _MAX_CHANNELS = 16
 Samples = npt.NDArray[np.float32]
 
 
-def decode_audio(data: bytes, window: Window, deadline: float) -> tuple[Samples, int]:
-    """Decode the window, mixed to mono, resampled, padded with silence to whole tokens.
+def decode_audio(data: bytes, deadline: float) -> tuple[Samples, int]:
+    """Decode all of it, mixed to mono, resampled, padded with silence to whole tokens.
 
     `deadline` is on the monotonic clock. Errors: MediaLimitError, TimeoutError,
     anything else for what cannot be decoded.
     """
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            samples = _read(_soundfile_blocks(file), file.samplerate, window, deadline)
+            _check_format(file.channels, file.samplerate)
+            samples = _read(_soundfile_blocks(file), file.samplerate, deadline)
     except soundfile.LibsndfileError:
-        samples = _decode_with_ffmpeg(data, window, deadline)
+        samples = _decode_with_ffmpeg(data, deadline)
     return np.pad(samples, (0, -len(samples) % SAMPLES_PER_TOKEN)), SAMPLE_RATE_HZ
 
 
-def _read(
-    blocks: Iterator[npt.NDArray[np.float32]], rate: int, window: Window, deadline: float
-) -> Samples:
-    """Mono samples of the window at 16 kHz. `blocks` have shape (frames, channels)."""
+def _check_format(channels: int, rate: int) -> None:
+    """Before anything is read: both decide how much memory a block of samples takes."""
+    if not 0 < channels <= _MAX_CHANNELS:
+        raise MediaLimitError(f"{channels} channels, at most {_MAX_CHANNELS} are served")
     if not 0 < rate <= _MAX_RATE_HZ:
-        raise MediaLimitError(f"sample rate of {rate} Hz")
-    first = round(window.start_seconds * rate)
-    end = None if window.end_seconds is None else round(window.end_seconds * rate)
+        raise MediaLimitError(f"sample rate of {rate} Hz, at most {_MAX_RATE_HZ} are served")
+
+
+def _read(blocks: Iterator[npt.NDArray[np.float32]], rate: int, deadline: float) -> Samples:
+    """Mono samples at 16 kHz. `blocks` have shape (frames, channels)."""
     # One sample more than allowed tells a longer recording from one that just fits.
-    limit = first + int(MAX_SECONDS * rate) + 1
-    stop = limit if end is None else min(end, limit)
+    limit = int(MAX_SECONDS * rate) + 1
     kept: list[Samples] = []
     position = 0
     for block in blocks:
         if time.monotonic() > deadline:
             raise TimeoutError
-        if block.shape[1] > _MAX_CHANNELS:
-            raise MediaLimitError(f"{block.shape[1]} channels, at most {_MAX_CHANNELS} are served")
-        piece = block[max(0, first - position) : max(0, stop - position)]
-        if len(piece):
-            kept.append(piece.mean(axis=1, dtype=np.float32))
+        kept.append(block[: limit - position].mean(axis=1, dtype=np.float32))
         position += len(block)
-        if position >= stop:
+        if position >= limit:
             break
-    if not kept:
-        raise MediaLimitError("no samples in it, or in its window")
+    if not position:
+        raise MediaLimitError("no samples in it")
     mono = np.concatenate(kept)
     if len(mono) > MAX_SECONDS * rate:
-        raise MediaLimitError(f"longer than {MAX_SECONDS:.0f} seconds: cut it or ask for a window")
+        raise MediaLimitError(f"longer than {MAX_SECONDS:.0f} seconds: cut it")
     if not np.isfinite(mono).all():
         raise MediaLimitError("samples that are no numbers")
     resampled = mono if rate == SAMPLE_RATE_HZ else soxr.resample(mono, rate, SAMPLE_RATE_HZ)
@@ -82,14 +80,16 @@ def _soundfile_blocks(file: Any) -> Iterator[npt.NDArray[np.float32]]:
         yield block
 
 
-def _decode_with_ffmpeg(data: bytes, window: Window, deadline: float) -> Samples:
-    """For containers that libsndfile does not know, such as AAC in MP4 or Opus in WebM."""
+def _decode_with_ffmpeg(data: bytes, deadline: float) -> Samples:
+    """For what libsndfile does not know, such as rare codecs in WAVE and Ogg."""
     with av.open(io.BytesIO(data), timeout=10.0) as container:
         if not container.streams.audio:
             raise MediaLimitError("no audio track")
-        rate = container.streams.audio[0].rate
+        codec = container.streams.audio[0].codec_context
+        rate = codec.sample_rate
+        _check_format(codec.channels, rate)
         with closing(_ffmpeg_blocks(container, rate)) as blocks:
-            return _read(blocks, rate, window, deadline)
+            return _read(blocks, rate, deadline)
 
 
 def _ffmpeg_blocks(container: Any, rate: int) -> Generator[npt.NDArray[np.float32]]:

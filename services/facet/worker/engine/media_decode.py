@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from facet.core.errors import FacetError, MediaUndecodableError, NotServedError
-from facet.worker.engine.conversation import MediaPart
+from facet.core.errors import MediaUndecodableError
 from facet.worker.engine.media_audio import decode_audio
 from facet.worker.engine.media_image import decode_image
-from facet.worker.engine.media_limits import MediaLimitError, Window
+from facet.worker.engine.media_limits import MediaLimitError
 from facet.worker.engine.media_video import decode_video
 from facet.worker.engine.port import Medium
 
@@ -38,19 +37,17 @@ class MediaDecoder:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="media-decode")
         self._time_limit_seconds = time_limit_seconds
 
-    async def decode(
-        self, media: Sequence[Medium], parts: Sequence[MediaPart]
-    ) -> list[DecodedMedium]:
-        """Decode all media of a request.
+    async def decode(self, media: Sequence[Medium], paths: Sequence[str]) -> list[DecodedMedium]:
+        """Decode all media of a request; `paths` name their parts.
 
-        Errors: MediaUndecodableError and NotServedError, naming the part.
+        Errors: MediaUndecodableError, naming the part.
         """
         loop = asyncio.get_running_loop()
         return list(
             await asyncio.gather(
                 *(
-                    loop.run_in_executor(self._pool, self._decode_one, medium, part)
-                    for medium, part in zip(media, parts, strict=True)
+                    loop.run_in_executor(self._pool, self._decode_one, medium, path)
+                    for medium, path in zip(media, paths, strict=True)
                 )
             )
         )
@@ -59,33 +56,26 @@ class MediaDecoder:
         """Let the threads end; what they decode is not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _decode_one(self, medium: Medium, part: MediaPart) -> DecodedMedium:
-        if part.options.include_audio:
-            raise NotServedError.of(f"{part.path}.media_options.include_audio")
+    def _decode_one(self, medium: Medium, path: str) -> DecodedMedium:
         kind = medium.mime_type.partition("/")[0]
         deadline = time.monotonic() + self._time_limit_seconds
         try:
-            return _decode(kind, medium.data, part, deadline)
-        except FacetError:
-            raise
+            return _decode(kind, medium.data, deadline)
         except TimeoutError as error:
-            raise MediaUndecodableError.of(part.path, "takes too long to decode") from error
+            raise MediaUndecodableError.of(path, "takes too long to decode") from error
         except MediaLimitError as error:
-            raise MediaUndecodableError.of(part.path, str(error)) from error
+            raise MediaUndecodableError.of(path, str(error)) from error
         # Codec libraries raise anything on broken input; none of it may end the worker.
         except Exception as error:
             raise MediaUndecodableError.of(
-                part.path, f"cannot be decoded as {kind} ({type(error).__name__})"
+                path, f"cannot be decoded as {kind} ({type(error).__name__})"
             ) from error
 
 
-def _decode(kind: str, data: bytes, part: MediaPart, deadline: float) -> DecodedMedium:
+def _decode(kind: str, data: bytes, deadline: float) -> DecodedMedium:
     """The recipes carry a version: raise it when the same bytes come out otherwise."""
     if kind == "image":
-        return DecodedMedium(kind, decode_image(data), "image/1")
-    window = Window.of(part.options)
+        return DecodedMedium(kind, decode_image(data, deadline), "image/1")
     if kind == "audio":
-        return DecodedMedium(kind, decode_audio(data, window, deadline), f"audio/1;{window}")
-    fps = part.options.frames_per_second or 1.0
-    frames = decode_video(data, window, fps, deadline)
-    return DecodedMedium(kind, frames, f"video/1;fps={fps};{window}")
+        return DecodedMedium(kind, decode_audio(data, deadline), "audio/1")
+    return DecodedMedium(kind, decode_video(data, deadline), "video/1")

@@ -145,13 +145,20 @@ class Engine(Protocol):
         """Prompt and output tokens together, at most."""
 
     async def start(self) -> None:
-        """Load; returns when requests can be served."""
+        """Load; returns when requests can be served. Errors: EngineSettingsError."""
 
     async def stop(self) -> None:
         """Release everything."""
 
     async def check(self) -> None:
         """Raise EngineDeadError when the engine can no longer serve."""
+
+    async def probe(self) -> None:
+        """Return when the engine has generated one id of a tiny request; a hung one never does.
+
+        The request takes a seat like any other. Cancelling it ends it in the engine. Errors:
+        EngineDeadError; a FacetError when the engine failed on it.
+        """
 
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
@@ -182,4 +189,8 @@ class Engine(Protocol):
 
 
 class EngineDeadError(Exception):
-    """The engine process is gone; the worker must exit so that its leases lapse."""
+    """The engine is gone or hangs; the worker must exit so that its leases lapse."""
+
+
+class EngineSettingsError(Exception):
+    """The engine cannot serve with these settings; the text tells the operator which and why."""

@@ -13,14 +13,12 @@ from vllm.renderers.hf import safe_apply_chat_template
 from facet.api.v1 import generation_pb2
 from facet.core.errors import ContextExceededError, FacetError, InvalidRequestError
 from facet.core.models import ModelCard
-from facet.worker.engine.conversation import Conversation, MediaPart, build_conversation
+from facet.worker.engine.conversation import Conversation, build_conversation
 from facet.worker.engine.media_decode import DecodedMedium, MediaDecoder
 from facet.worker.engine.port import Medium, Prompt
 
 _CONTENTS = "request.contents"
 _MAX_OUTPUT = "request.generation_config.max_output_tokens"
-_RESOLUTION = "request.generation_config.media_resolution_tokens"
-_RESOLUTIONS = (70, 140, 280, 560, 1120)
 _MODALITIES = {
     "image": generation_pb2.MODALITY_IMAGE,
     "audio": generation_pb2.MODALITY_AUDIO,
@@ -40,9 +38,6 @@ class Renderer:
         self._model_config = engine.model_config
         self._card = card
         self._decoder = decoder
-        vision = getattr(self._model_config.hf_config, "vision_config", None)
-        # An image may become one row of that many tokens: beyond it there are no positions.
-        self._max_resolution = int(getattr(vision, "mm_posemb_size", _RESOLUTIONS[-1]))
 
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
@@ -50,12 +45,10 @@ class Renderer:
         """See `Engine.render`; `engine_input` is vLLM's EngineInput."""
         kinds = [medium.mime_type.partition("/")[0] for medium in media]
         conversation = build_conversation(request, kinds)
-        self._check_media(kinds, conversation.media)
-        resolution = self._resolution(request, conversation.media)
-        decoded = await self._decoder.decode(media, conversation.media)
+        decoded = await self._decoder.decode(media, conversation.media_paths)
         try:
             text = await asyncio.to_thread(self._apply_template, conversation, request)
-            prompt = _text_prompt(text, decoded, media, tenant, resolution)
+            prompt = _text_prompt(text, decoded, media, tenant)
             (engine_input,) = await self._renderer.render_cmpl_async([prompt])
         except (VLLMClientError, ValueError, AssertionError) as error:
             # vLLM's media processor checks its input with assertions.
@@ -84,40 +77,6 @@ class Renderer:
         )
         return str(text)
 
-    def _check_media(self, kinds: Sequence[str], parts: Sequence[MediaPart]) -> None:
-        limits = {
-            "image": self._card.max_images,
-            "audio": self._card.max_audios,
-            "video": self._card.max_videos,
-        }
-        if len(kinds) != len(parts):
-            raise InvalidRequestError.of(
-                _CONTENTS, f"{len(parts)} media parts, but {len(kinds)} media"
-            )
-        for kind, part in zip(kinds, parts, strict=True):
-            if kind not in limits:
-                raise InvalidRequestError.of(f"{part.path}.mime_type", "unknown kind of media")
-        for kind, limit in limits.items():
-            if kinds.count(kind) > limit:
-                raise InvalidRequestError.of(
-                    _CONTENTS, f"{kinds.count(kind)} {kind} parts, at most {limit} are served"
-                )
-
-    def _resolution(
-        self, request: generation_pb2.GenerationRequest, parts: Sequence[MediaPart]
-    ) -> int | None:
-        """Tokens per image; None takes the checkpoint's own. vLLM takes one value per request."""
-        asked = {part.options.resolution_tokens for part in parts} - {0}
-        if len(asked) > 1:
-            raise InvalidRequestError.of(_CONTENTS, "one resolution per request is served")
-        resolution = asked.pop() if asked else request.generation_config.media_resolution_tokens
-        if not resolution:
-            return None
-        if resolution not in _RESOLUTIONS or resolution > self._max_resolution:
-            served = [str(r) for r in _RESOLUTIONS if r <= self._max_resolution]
-            raise InvalidRequestError.of(_RESOLUTION, f"this model serves {', '.join(served)}")
-        return int(resolution)
-
     def _checked(
         self, engine_input: Mapping[str, Any], request: generation_pb2.GenerationRequest
     ) -> Prompt:
@@ -144,11 +103,7 @@ class Renderer:
 
 
 def _text_prompt(
-    text: str,
-    decoded: Sequence[DecodedMedium],
-    media: Sequence[Medium],
-    tenant: str,
-    resolution: int | None,
+    text: str, decoded: Sequence[DecodedMedium], media: Sequence[Medium], tenant: str
 ) -> dict[str, Any]:
     prompt: dict[str, Any] = {
         "prompt": text,
@@ -159,12 +114,9 @@ def _text_prompt(
         data: dict[str, list[Any]] = {}
         uuids: dict[str, list[str]] = {}
         for item, medium in zip(decoded, media, strict=True):
-            recipe = f"{item.recipe};resolution={resolution}"
             data.setdefault(item.kind, []).append(item.data)
-            uuids.setdefault(item.kind, []).append(media_uuid(tenant, medium.sha256, recipe))
+            uuids.setdefault(item.kind, []).append(media_uuid(tenant, medium.sha256, item.recipe))
         prompt |= {"multi_modal_data": data, "multi_modal_uuids": uuids}
-        if resolution is not None:
-            prompt["mm_processor_kwargs"] = {"max_soft_tokens": resolution}
     return prompt
 
 

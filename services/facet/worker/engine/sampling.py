@@ -1,4 +1,4 @@
-"""Generation config to vLLM's sampling parameters, and what of it is not served."""
+"""Generation config to vLLM's sampling parameters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal
 from vllm.exceptions import VLLMClientError
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-from facet.api.v1 import content_pb2, generation_pb2
-from facet.core.errors import InvalidRequestError, NotServedError, UnresumableError
+from facet.api.v1 import generation_pb2
+from facet.core.errors import InvalidRequestError, UnresumableError
 
 _OPTIONAL: tuple[
     Literal[
@@ -20,7 +20,6 @@ _OPTIONAL: tuple[
         "presence_penalty",
         "frequency_penalty",
         "repetition_penalty",
-        "min_p",
     ],
     ...,
 ] = (
@@ -31,29 +30,7 @@ _OPTIONAL: tuple[
     "presence_penalty",
     "frequency_penalty",
     "repetition_penalty",
-    "min_p",
 )
-
-
-def refuse_unserved(request: generation_pb2.GenerationRequest, *, is_speculative: bool) -> None:
-    """Raise NotServedError for features that this worker does not serve."""
-    config = request.generation_config
-    if config.candidate_count > 1:
-        raise NotServedError.of("request.generation_config.candidate_count")
-    if response_format := config.WhichOneof("response_format"):
-        raise NotServedError.of(f"request.generation_config.{response_format}")
-    if config.response_logprobs:
-        raise NotServedError.of("request.generation_config.response_logprobs")
-    if config.thinking.budget_tokens:
-        raise NotServedError.of("request.generation_config.thinking.budget_tokens")
-    if request.adapter:
-        raise NotServedError.of("request.adapter")
-    if request.tool_config.mode == content_pb2.FUNCTION_CALLING_MODE_ANY:
-        raise NotServedError.of("request.tool_config.mode")
-    if is_speculative and config.min_p:
-        raise InvalidRequestError.of(
-            "request.generation_config.min_p", "not possible with speculative decoding"
-        )
 
 
 def sampling_params(

@@ -1,8 +1,9 @@
 """The engine port without a model, for load and control-plane tests; never a deployment's default.
 
 Faults are asked for in the prompt's text or, for every request, by `SimulatedOptions.faults`:
-`[[die@N]]` kills the worker process by SIGKILL, `[[stall@N]]` stops making progress, `[[fail@N]]`
-fails the request, each when output id N (counted from 0 over all attempts) is due.
+`[[die@N]]` kills the worker process by SIGKILL, `[[stall@N]]` stops making progress on the request,
+`[[hang@N]]` on every request, `[[fail@N]]` fails the request, each when output id N (counted from 0
+over all attempts) is due.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import ContextExceededError, EngineFailedError
 from facet.core.models import ModelCard
-from facet.worker.engine.conversation import media_parts, tool_declarations
+from facet.worker.engine.conversation import media_paths, tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
 from facet.worker.engine.port import Decoder, EngineFinish, Medium, Prompt, Step
 from facet.worker.engine.simulated_model import Shape, SimulatedModel
@@ -28,7 +29,7 @@ from facet.worker.engine.simulated_vocabulary import (
     bytes_to_ids,
 )
 
-_FAULT = re.compile(r"\[\[(die|stall|fail)@(\d+)\]\]")
+_FAULT = re.compile(r"\[\[(die|stall|hang|fail)@(\d+)\]\]")
 _MEDIUM_TOKENS = {"image": 70, "audio": 75, "video": 280}
 _MODALITIES = {
     "image": generation_pb2.MODALITY_IMAGE,
@@ -61,6 +62,7 @@ class SimulatedEngine:
         self._options = options
         self._card = card
         self._running = 0
+        self._is_hung = False
 
     @property
     def fingerprint(self) -> str:
@@ -86,6 +88,10 @@ class SimulatedEngine:
 
     async def check(self) -> None:
         """See `Engine.check`."""
+
+    async def probe(self) -> None:
+        """See `Engine.probe`."""
+        await self._tick()
 
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
@@ -161,14 +167,14 @@ class SimulatedEngine:
         drafted: int,
         faults: dict[int, str],
     ) -> Step:
-        await asyncio.sleep(self._options.step_ms / 1000)
+        await self._tick()
         wanted = 1 + self._accepted(model, drafted)
         ids: list[int] = []
         while len(ids) < wanted and position + len(ids) < limit:
             # Ids in front of a fault are delivered first.
             if position + len(ids) in faults and ids:
                 break
-            await _strike(faults.get(position + len(ids)))
+            await self._strike(faults.get(position + len(ids)))
             token_id = model.next_id()
             model.advance(token_id)
             ids.append(token_id)
@@ -181,6 +187,21 @@ class SimulatedEngine:
             finish = EngineFinish.LENGTH
         return Step(tuple(ids), finish, drafted_tokens=drafted, accepted_tokens=len(ids) - 1)
 
+    async def _tick(self) -> None:
+        """The time of one step."""
+        await asyncio.sleep(self._options.step_ms / 1000)
+        if self._is_hung:
+            await _forever()
+
+    async def _strike(self, fault: str | None) -> None:
+        if fault == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "fail":
+            raise EngineFailedError("simulated failure")
+        self._is_hung = self._is_hung or fault == "hang"
+        if fault in ("stall", "hang"):
+            await _forever()
+
     def _accepted(self, model: SimulatedModel, drafted: int) -> int:
         """How many proposals are accepted: 16 bits of the hash decide on each."""
         bits = model.value()
@@ -190,13 +211,8 @@ class SimulatedEngine:
         return drafted
 
 
-async def _strike(fault: str | None) -> None:
-    if fault == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if fault == "fail":
-        raise EngineFailedError("simulated failure")
-    if fault == "stall":
-        await asyncio.Event().wait()
+async def _forever() -> None:
+    await asyncio.Event().wait()
 
 
 def _faults(text: str) -> dict[int, str]:
@@ -208,6 +224,7 @@ def _shape(request: generation_pb2.GenerationRequest) -> Shape:
     return Shape(
         is_thinking=request.generation_config.thinking.enabled,
         tool=tools[0]["function"]["name"] if tools else None,
+        min_tokens=request.generation_config.min_output_tokens,
     )
 
 
@@ -216,4 +233,4 @@ def _text_of(request: generation_pb2.GenerationRequest) -> str:
     contents: list[content_pb2.Content] = [request.system_instruction, *request.contents]
     lines = [f"{content.role}:{''.join(p.text for p in content.parts)}" for content in contents]
     names = [tool["function"]["name"] for tool in tool_declarations(request)]
-    return "\n".join([*lines, *names, str(len(media_parts(request)))])
+    return "\n".join([*lines, *names, str(len(media_paths(request)))])

@@ -5,8 +5,8 @@
 
 The answer has 24 + h(prompt) mod 41 ids before END, a character under way is completed. With
 thinking on it is preceded by THOUGHT_START, 4 to 11 ids and THOUGHT_END; with tools declared it is
-followed by CALL_START, the bytes of `NAME {"value": "h"}` and CALL_END. A restart that ignores the
-log says something else.
+followed by CALL_START, the bytes of `NAME {"value": "h"}` and CALL_END. While fewer ids than the
+asked minimum are out, the answer goes on. A restart that ignores the log says something else.
 """
 
 from __future__ import annotations
@@ -31,10 +31,14 @@ _KEY = b"facet-simulated"
 
 @dataclass(frozen=True)
 class Shape:
-    """What the answer consists of; `tool` is the called function's name."""
+    """What the answer consists of; `tool` is the called function's name.
+
+    `min_tokens` ids at least come before its end.
+    """
 
     is_thinking: bool
     tool: str | None
+    min_tokens: int = 0
 
 
 class SimulatedModel:
@@ -51,6 +55,7 @@ class SimulatedModel:
         self._node: Trie = self._root
         self._queue: list[int] = [THOUGHT_START] if shape.is_thinking else []
         self._is_called = shape.tool is None
+        self._min_left = shape.min_tokens
 
     def value(self) -> int:
         """H of all ids so far."""
@@ -60,7 +65,7 @@ class SimulatedModel:
         """The next id; it does not advance."""
         if self._queue:
             return self._queue[0]
-        if self._node is self._root and not self._thought_left and not self._answer_left:
+        if self._node is self._root and not self._left():
             return END if self._is_called else CALL_START
         options = sorted(self._node)
         return options[self.value() % len(options)]
@@ -68,6 +73,7 @@ class SimulatedModel:
     def advance(self, token_id: int) -> None:
         """Account for the id that was emitted."""
         self._hash.update(token_id.to_bytes(4))
+        self._min_left = max(0, self._min_left - 1)
         if self._queue:
             self._queue.pop(0)
         elif token_id == CALL_START:
@@ -76,6 +82,10 @@ class SimulatedModel:
             self._queue = [*bytes_to_ids(call.encode()), CALL_END]
         elif token_id != END:
             self._walk(token_id)
+
+    def _left(self) -> int:
+        """Ids of thoughts and answer still to come, at least."""
+        return self._thought_left + max(self._answer_left, self._min_left)
 
     def _walk(self, token_id: int) -> None:
         self._node = self._node[token_id] or self._root

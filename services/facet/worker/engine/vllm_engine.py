@@ -6,7 +6,9 @@ Importing this module imports vLLM: call `vllm_process.prepare_environment` firs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ import transformers
 import vllm
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMClientError
+from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.multimodal.encoder_budget import get_mm_max_toks_per_item
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
 from vllm.v1.engine.exceptions import EngineGenerateError
@@ -25,6 +31,7 @@ from facet.core.errors import EngineFailedError, InvalidRequestError
 from facet.core.models import ModelCard
 from facet.worker.engine.conversation import tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
+from facet.worker.engine.encoder_room import check_encoder_room
 from facet.worker.engine.fingerprint import fingerprint
 from facet.worker.engine.gemma_decoding import GemmaParser, StreamDetokenizer
 from facet.worker.engine.media_decode import MediaDecoder
@@ -38,7 +45,7 @@ from facet.worker.engine.port import (
     Step,
 )
 from facet.worker.engine.rendering import Renderer
-from facet.worker.engine.sampling import refuse_unserved, sampling_params
+from facet.worker.engine.sampling import sampling_params
 from facet.worker.engine.speculation import SpeculationCounter
 
 DECODING_VERSION = "1"
@@ -117,11 +124,20 @@ class VllmEngine:
         if self._live.llm.errored:
             raise EngineDeadError("vLLM's engine process is gone")
 
+    async def probe(self) -> None:
+        """See `Engine.probe`."""
+        llm = self._live.llm
+        prompt = {"prompt_token_ids": [min(self._live.end_ids)]}
+        (engine_input,) = await llm.renderer.render_cmpl_async([prompt])
+        params = SamplingParams(max_tokens=1, detokenize=False, output_kind=RequestOutputKind.DELTA)
+        name = f"probe-{secrets.token_hex(8)}"
+        async with aclosing(self._steps(engine_input, params, name)) as steps:
+            await anext(steps)
+
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str
     ) -> Prompt:
         """See `Engine.render`."""
-        refuse_unserved(request, is_speculative=self._options.speculative_tokens > 0)
         return await self._live.renderer.render(request, media, tenant)
 
     def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
@@ -185,7 +201,10 @@ class VllmEngine:
         return self._loaded
 
     def _load(self) -> _Loaded:
-        llm = AsyncLLM.from_engine_args(self._engine_args())
+        config = self._engine_args().create_engine_config(UsageContext.ENGINE_CONTEXT)
+        # Before the weights are read, which takes minutes for a real model.
+        check_encoder_room(_tokens_per_item(config.model_config), self._options.max_batched_tokens)
+        llm = AsyncLLM.from_vllm_config(config)
         end = llm.model_config.try_get_generation_config().get("eos_token_id")
         versions = (vllm.__version__, torch.__version__, transformers.__version__, DECODING_VERSION)
         return _Loaded(
@@ -243,6 +262,14 @@ class VllmEngine:
             # cancelled between the two would break the next one with the same medium.
             mm_processor_cache_gb=0,
         )
+
+
+def _tokens_per_item(model_config: Any) -> Mapping[str, int]:
+    """The most that vLLM counts for one item of each kind, under the limits of the engine."""
+    processor = MULTIMODAL_REGISTRY.create_processor(model_config)
+    kinds = [kind for kind, limit in processor.info.allowed_mm_limits.items() if limit]
+    most: Mapping[str, int] = get_mm_max_toks_per_item(processor, dict.fromkeys(kinds, 1), None)
+    return {kind: most[kind] for kind in kinds if kind in most}
 
 
 def _step(output: Any, counter: SpeculationCounter) -> Step:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.unit
     [
         {},
         {"priority": PRIORITY_BATCH, "on_disconnect": ON_DISCONNECT_CONTINUE},
-        {"session_id": "s", "request_id": "r" * 128, "accept_restart": True},
+        {"session_id": "s", "request_id": "r" * 128},
         {"retention": Duration(seconds=60)},
         {"system_instruction": Content(parts=[Part(text="be brief")])},
     ],
@@ -87,8 +87,9 @@ def test_all_fields_are_named_when_several_are_wrong() -> None:
     assert error.message.endswith("and 1 more")
 
 
-def test_adapter_is_named_when_asked_for() -> None:
-    assert unserved(asked(adapter="mine")) == "request.adapter"
+@pytest.mark.parametrize(("field", "value"), [("adapter", "mine"), ("accept_restart", True)])
+def test_field_is_named_when_it_is_not_served(field: str, value: str | bool) -> None:
+    assert unserved(asked(**{field: value})) == f"request.{field}"
 
 
 def test_wrong_field_comes_first_when_another_is_not_served() -> None:

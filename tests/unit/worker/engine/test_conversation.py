@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from facet.api.v1 import generation_pb2
-from facet.worker.engine.conversation import build_conversation, media_parts
+from facet.worker.engine.conversation import build_conversation, media_paths
 
 pytestmark = pytest.mark.unit
 
@@ -38,7 +38,7 @@ def test_parts_keep_their_order_when_media_stand_between_text() -> None:
         {"role": "assistant", "content": [{"type": "text", "text": "c"}]},
         {"role": "user", "content": [{"type": "audio"}]},
     ]
-    assert [part.path for part in media_parts(made)] == [
+    assert media_paths(made) == [
         "request.contents[0].parts[1].inline_data.data",
         "request.contents[2].parts[0].inline_data.data",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
+import time
 
 import av
 import numpy as np
@@ -11,9 +11,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from facet.api.v1 import content_pb2
-from facet.core.errors import MediaUndecodableError, NotServedError
-from facet.worker.engine.conversation import MediaPart
+from facet.core.errors import MediaUndecodableError
+from facet.worker.engine import media_audio, media_video
 from facet.worker.engine.media_decode import DecodedMedium, MediaDecoder
 from facet.worker.engine.port import Medium
 
@@ -22,23 +21,18 @@ pytestmark = pytest.mark.unit
 PATH = "request.contents[0].parts[0].inline_data"
 
 
-async def decode(
-    mime_type: str, data: bytes, options: content_pb2.MediaOptions | None = None
-) -> DecodedMedium:
-    decoder = MediaDecoder(threads=1, time_limit_seconds=10)
+async def decode(mime_type: str, data: bytes, *, time_limit_seconds: float = 10) -> DecodedMedium:
+    decoder = MediaDecoder(threads=1, time_limit_seconds=time_limit_seconds)
     try:
-        part = MediaPart(PATH, options or content_pb2.MediaOptions())
-        (decoded,) = await decoder.decode([Medium(mime_type, b"", data)], [part])
+        (decoded,) = await decoder.decode([Medium(mime_type, b"", data)], [PATH])
         return decoded
     finally:
         decoder.close()
 
 
-async def refusal(
-    mime_type: str, data: bytes, options: content_pb2.MediaOptions | None = None
-) -> str:
+async def refusal(mime_type: str, data: bytes, *, time_limit_seconds: float = 10) -> str:
     with pytest.raises(MediaUndecodableError) as caught:
-        await decode(mime_type, data, options)
+        await decode(mime_type, data, time_limit_seconds=time_limit_seconds)
     assert caught.value.violations[0].field == PATH
     return caught.value.violations[0].description
 
@@ -51,8 +45,8 @@ def png(image: Image.Image, **options: object) -> bytes:
 
 def wav(seconds: float, rate: int = 16_000, channels: int = 1, subtype: str = "PCM_16") -> bytes:
     buffer = io.BytesIO()
-    time = np.arange(round(seconds * rate)) / rate
-    tone = np.repeat(0.5 * np.sin(2 * np.pi * 440 * time)[:, None], channels, axis=1)
+    at = np.arange(round(seconds * rate)) / rate
+    tone = np.repeat(0.5 * np.sin(2 * np.pi * 440 * at)[:, None], channels, axis=1)
     soundfile.write(buffer, tone, rate, format="WAV", subtype=subtype)
     return buffer.getvalue()
 
@@ -71,11 +65,12 @@ def mp4(seconds: float, fps: int = 8, side: int = 32) -> bytes:
     return buffer.getvalue()
 
 
-def window(start: float, end: float) -> content_pb2.MediaOptions:
-    options = content_pb2.MediaOptions()
-    options.start_offset.FromTimedelta(timedelta(seconds=start))
-    options.end_offset.FromTimedelta(timedelta(seconds=end))
-    return options
+def jpeg_of_many_passes(side: int, passes: int) -> bytes:
+    """Small to send and long to decode: each pass over the picture takes a few bytes."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "red").save(buffer, format="JPEG", progressive=True)
+    picture, end = buffer.getvalue()[:-2], buffer.getvalue()[-2:]
+    return picture + passes * picture[picture.rindex(b"\xff\xda") :] + end
 
 
 async def test_an_image_is_turned_upright_when_exif_says_so() -> None:
@@ -113,11 +108,6 @@ async def test_audio_is_mono_16_khz_in_whole_tokens_when_it_was_not() -> None:
     assert int(spectrum.argmax()) == 440
 
 
-async def test_the_window_is_read_when_an_audio_part_asks_for_one() -> None:
-    decoded = await decode("audio/wav", wav(40), window(35, 36))
-    assert decoded.data[0].shape == (16_000,)
-
-
 async def test_audio_in_a_container_of_video_is_read_by_ffmpeg() -> None:
     buffer = io.BytesIO()
     with av.open(buffer, mode="w", format="mp4") as container:
@@ -139,6 +129,8 @@ async def test_audio_in_a_container_of_video_is_read_by_ffmpeg() -> None:
         (b"RIFF....WAVE", "cannot be decoded"),
         (wav(0), "no samples"),
         (wav(30.1), "longer than 30 seconds"),
+        (wav(0.01, channels=17), "17 channels"),
+        (wav(0.01, rate=400_000), "400000 Hz"),
     ],
 )
 async def test_the_part_is_named_when_audio_is_not_served(data: bytes, reason: str) -> None:
@@ -166,22 +158,13 @@ async def test_one_frame_a_second_is_taken_when_a_video_has_more() -> None:
     assert metadata["duration"] == 4.0
 
 
-async def test_stamps_stay_absolute_when_a_video_window_starts_late() -> None:
-    options = window(2, 4)
-    options.frames_per_second = 2
-    frames, metadata = (await decode("video/mp4", mp4(5), options)).data
-    assert len(frames) == 4
-    assert metadata["frames_indices"] == [4, 5, 6, 7]
-    assert metadata["fps"] == 2
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "cannot be decoded"),
         (mp4(2)[:30], "cannot be decoded"),
         (mp4(2)[:400], "no video track"),
-        (mp4(17), "more than 16 frames"),
+        (mp4(17), "longer than 16 seconds"),
         (wav(1), "no video track"),
     ],
 )
@@ -189,27 +172,54 @@ async def test_the_part_is_named_when_a_video_is_not_served(data: bytes, reason:
     assert reason in await refusal("video/mp4", data)
 
 
-async def test_an_empty_window_is_refused() -> None:
-    assert "window" in await refusal("audio/wav", wav(1), window(2, 1))
-    assert "no samples" in await refusal("audio/wav", wav(1), window(2, 3))
+async def test_no_frame_is_decoded_when_a_video_header_claims_many_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = mp4(1, side=64)
+    monkeypatch.setattr(media_video, "MAX_FRAME_PIXELS", 64 * 64 - 1)
+    # A frame that were decoded would run into the deadline first.
+    assert "64x64" in await refusal("video/mp4", data, time_limit_seconds=-1)
 
 
-async def test_decoding_ends_when_the_time_limit_passed() -> None:
-    decoder = MediaDecoder(threads=1, time_limit_seconds=-1)
-    part = MediaPart(PATH, content_pb2.MediaOptions())
-    with pytest.raises(MediaUndecodableError, match="too long"):
-        await decoder.decode([Medium("video/mp4", b"", mp4(1))], [part])
-    decoder.close()
+async def test_the_codec_refuses_when_a_frame_is_larger_than_the_header_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The header is read as it is, the codec is given less than the frames have."""
+    monkeypatch.setattr(media_video, "MAX_FRAME_PIXELS", 64 * 64 - 1)
+    codec = av.CodecContext.create("mpeg4", "r")
+    media_video._bound_frames(codec)
+    with av.open(io.BytesIO(mp4(1, side=64))) as container:
+        packet = next(container.demux(video=0))
+        codec.extradata = container.streams.video[0].codec_context.extradata
+        with pytest.raises(av.error.FFmpegError):
+            codec.decode(packet)
 
 
-async def test_the_sound_of_a_video_is_not_served() -> None:
-    with pytest.raises(NotServedError):
-        await decode("video/mp4", mp4(1), content_pb2.MediaOptions(include_audio=True))
+async def test_no_sample_is_read_when_an_audio_header_claims_many_channels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("samples were read")
+
+    monkeypatch.setattr(media_audio, "_soundfile_blocks", read)
+    assert "17 channels" in await refusal("audio/wav", wav(1, channels=17))
 
 
-async def test_recipes_differ_when_the_same_bytes_are_read_otherwise() -> None:
-    data = mp4(3)
-    slow = await decode("video/mp4", data, content_pb2.MediaOptions(frames_per_second=0.5))
-    cut = await decode("video/mp4", data, window(0, 2))
-    plain = await decode("video/mp4", data)
-    assert len({slow.recipe, cut.recipe, plain.recipe}) == 3
+@pytest.mark.parametrize(
+    ("mime_type", "data"),
+    [
+        ("video/mp4", mp4(1)),
+        ("audio/wav", wav(1)),
+        ("image/png", png(Image.new("RGB", (8, 8), "red"))),
+    ],
+)
+async def test_decoding_ends_when_the_time_limit_passed(mime_type: str, data: bytes) -> None:
+    assert "too long" in await refusal(mime_type, data, time_limit_seconds=-1)
+
+
+async def test_decoding_ends_near_the_time_limit_when_an_image_has_endless_passes() -> None:
+    data = jpeg_of_many_passes(side=2_000, passes=20_000)
+    assert len(data) < 1_000_000
+    began = time.monotonic()
+    assert "too long" in await refusal("image/jpeg", data, time_limit_seconds=0.3)
+    assert time.monotonic() - began < 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -59,6 +61,51 @@ async def test_ids_differ_when_an_earlier_id_is_left_out() -> None:
     whole = ids_of(await steps(request()))
     assert ids_of(await steps(request(), ()))[:8] == whole[:8]
     assert ids_of(await steps(request("hello!")))[:8] != whole[:8]
+
+
+async def test_no_end_comes_before_the_minimum_when_one_is_set() -> None:
+    for minimum in (1, 60, 200):
+        whole = ids_of(await steps(request(min_output_tokens=minimum)))
+        assert whole.index(END) == len(whole) - 1 >= minimum
+    assert ids_of(await steps(request(min_output_tokens=1))) == ids_of(await steps(request()))
+
+
+async def test_minimum_and_limit_meet_when_they_are_equal() -> None:
+    made = await steps(request(min_output_tokens=90, max_output_tokens=90))
+    assert len(ids_of(made)) == 90
+    assert made[-1].finish is EngineFinish.LENGTH
+
+
+async def test_continuation_is_exact_when_a_minimum_is_set() -> None:
+    asked = request(min_output_tokens=150, thinking=generation_pb2.ThinkingConfig(enabled=True))
+    asked.tools.add().function_declarations.add(name="look_up")
+    whole = ids_of(await steps(asked))
+    assert whole[0] == THOUGHT_START
+    assert whole[-2:] == (CALL_END, END)
+    for cut in range(len(whole) + 1):
+        assert whole[:cut] + ids_of(await steps(asked, whole[:cut])) == whole
+
+
+async def test_nothing_moves_any_more_when_a_prompt_asks_to_hang_the_engine() -> None:
+    engine = SimulatedEngine(FAST, NANO)
+    await asyncio.wait_for(engine.probe(), 5)
+    asked = request("[[hang@2]]")
+    prompt = await engine.render(asked, [], "tenant")
+    seen: list[int] = []
+
+    async def collect(made: AsyncGenerator[Step, None]) -> None:
+        async with aclosing(made):
+            async for step in made:
+                seen.extend(step.token_ids)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(collect(engine.generate("g", asked, prompt, ())), 0.1)
+    assert len(seen) == 2
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(collect(engine.generate("h", request(), prompt, ())), 0.1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(engine.probe(), 0.1)
+    assert len(seen) == 2
 
 
 async def test_generation_ends_at_the_limit_when_one_is_set() -> None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
+from facet.core.tasks import cancel_all
 from facet.gateway.authenticator import Authenticator, choose_authenticator
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
@@ -43,7 +44,6 @@ from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.sweeper import Sweeper
 
-CANCEL_SECONDS = 1.0
 SERVICES = (INFERENCE_SERVICE, MODEL_SERVICE)
 
 Loop = Callable[[], Awaitable[None]]
@@ -165,16 +165,7 @@ async def running(gateway: Gateway) -> AsyncIterator[str]:
         yield f"{listen.rpartition(':')[0]}:{port}"
     finally:
         await gateway.server.stop(None)
-        await _cancelled(loops)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        # Once more for a task whose cancellation met a library that swallowed it.
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+        await cancel_all(loops)
 
 
 def _intake_limits(settings: GatewaySettings) -> IntakeLimits:

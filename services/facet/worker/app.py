@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
+from facet.core.tasks import cancel_all
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.sweeper import Sweeper
-from facet.worker.cancellation import cancel_until_done
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
@@ -121,7 +121,7 @@ class Worker:
                 return 0
             return _failed(ends)
         finally:
-            await cancel_until_done((*loops, claiming, asked))
+            await cancel_all((*loops, claiming, asked))
             await self._runs.abandon()
 
     async def _drain(self, claiming: asyncio.Task[None]) -> None:

@@ -23,8 +23,8 @@ from facet.core.errors import (
     InternalError,
 )
 from facet.core.media_store import MediaStore
+from facet.core.tasks import cancel_all
 from facet.queue.port import Claimed
-from facet.worker.cancellation import cancel_until_done
 from facet.worker.engine.port import Engine, EngineDeadError
 from facet.worker.log_writer import RunLog
 from facet.worker.media_fetch import fetch_media
@@ -102,7 +102,7 @@ class Run:
             if work.done():
                 work.result()
                 return
-            await cancel_until_done([work])
+            await cancel_all([work])
             if self.log.lost.is_set():
                 _log.info("run.lease_lost", generation_id=self.claimed.lease.generation_id)
             elif self._stop.result() is Stop.STALLED:
@@ -111,7 +111,7 @@ class Run:
             else:
                 await self.log.settle()
         finally:
-            await cancel_until_done([work])
+            await cancel_all([work])
             lost.cancel()
             self._stop.cancel()
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 from facet.core.errors import StoreUnavailableError
+from facet.core.tasks import cancel_all
 from facet.queue.port import Claimed, Consumer, Verdict
-from facet.worker.cancellation import cancel_until_done
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.log_writer import LogWriter
 from facet.worker.run import Run, Stop, Workplace
@@ -64,7 +64,7 @@ class Runs:
 
     async def abandon(self) -> None:
         """End what is left without a word to the store: the leases lapse."""
-        await cancel_until_done(self._tasks.values())
+        await cancel_all(self._tasks.values())
 
     async def _hand_back(self, runs: Iterable[Run]) -> None:
         stopping = {run: self._tasks[run] for run in runs}

@@ -188,3 +188,19 @@ async def test_log_is_the_same_when_read_after_a_restart(
     before = await log_of(own_world)
     await restart_after_kill(own_redis_server)
     assert await log_of(own_world) == before
+
+
+async def test_a_loop_of_calls_ends_when_it_is_cancelled_once(world: RedisWorld) -> None:
+    """The client alone drops a cancel that meets the arrival of an answer."""
+
+    async def ask_for_ever() -> None:
+        while True:
+            await world.queue.ping()
+
+    for turns in range(60):
+        task = asyncio.create_task(ask_for_ever())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        _, pending = await asyncio.wait([task], timeout=5)
+        assert not pending

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 
+from facet.core.media_limits import MAX_IMAGE_PIXELS
+
 MAX_SIDE_PIXELS = 16384
-MAX_PIXELS = 64_000_000
 # A crafted file of empty chunks must not hold up everybody else's calls.
 MAX_CHUNKS = 20_000
 _NOT_WHOLE = "the file is cut off or damaged"
@@ -33,10 +34,10 @@ def image_fault(data: bytes, mime_type: str) -> str:
     width, height = size
     if not width or not height:
         return "the image has no pixels"
-    if max(size) > MAX_SIDE_PIXELS or width * height > MAX_PIXELS:
+    if max(size) > MAX_SIDE_PIXELS or width * height > MAX_IMAGE_PIXELS:
         return (
             f"{width}x{height} is too large; at most {MAX_SIDE_PIXELS} a side "
-            f"and {MAX_PIXELS} pixels"
+            f"and {MAX_IMAGE_PIXELS} pixels"
         )
     return ""
 

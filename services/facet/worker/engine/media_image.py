@@ -7,10 +7,8 @@ import time
 
 from PIL import Image, ImageOps
 
+from facet.core.media_limits import MAX_IMAGE_PIXELS
 from facet.worker.engine.media_limits import MediaLimitError
-
-MAX_PIXELS = 40_000_000
-"""More than the common cameras make; 120 MB when decoded."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _BLOCK_BYTES = 4096
@@ -25,9 +23,9 @@ def decode_image(data: bytes, deadline: float) -> Image.Image:
     """
     with Image.open(_TimedBytes(data, deadline), formats=_FORMATS) as image:
         # The header tells the size: checked before any pixel is decoded.
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_IMAGE_PIXELS:
             raise MediaLimitError(
-                f"{image.width}x{image.height} pixels, at most {MAX_PIXELS} are served"
+                f"{image.width}x{image.height} pixels, at most {MAX_IMAGE_PIXELS} are served"
             )
         image.decodermaxblock = _BLOCK_BYTES
         image.load()

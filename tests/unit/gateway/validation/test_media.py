@@ -123,9 +123,9 @@ def test_image_is_refused_when_its_dimensions_are_out_of_bounds(
     mime_type: str, make: object
 ) -> None:
     assert callable(make)
-    assert _fault(mime_type, make(8000, 8000)) == ""
+    assert _fault(mime_type, make(8000, 5000)) == ""
     assert "too large" in _fault(mime_type, make(16385, 1))
-    assert "too large" in _fault(mime_type, make(9000, 9000))
+    assert "too large" in _fault(mime_type, make(8000, 5001))
     if make is not webp:
         assert "no pixels" in _fault(mime_type, make(0, 5))
 

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from facet import nano
 from facet.api.v1 import content_pb2, generation_pb2
-from facet.core.errors import ContextExceededError, InvalidRequestError, UnresumableError
+from facet.core.errors import ContextExceededError, InvalidRequestError
 from facet.core.models import NANO
 from facet.worker.engine.port import (
     CallPiece,
@@ -29,7 +28,7 @@ from facet.worker.engine.port import (
     Step,
     TextPiece,
 )
-from facet.worker.engine.vllm_process import prepare_environment
+from tests.support.nano_engine import generate, ids_of, nano_engine
 from tests.unit.worker.engine.test_decoding import joined, run
 from tests.unit.worker.scripted import request, until
 from tools.nano import media as files
@@ -57,23 +56,8 @@ TOOL = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[Any]:
-    before = dict(os.environ)
-    prepare_environment(kv_cache_gib=1, cpu_threads=1)
-    from facet.worker.engine.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415
-
-    options = VllmOptions(
-        target_dir=nano.TARGET_DIR,
-        drafter_dir=nano.DRAFTER_DIR,
-        max_sequences=4,
-        max_batched_tokens=2560,
-        speculative_tokens=3,
-    )
-    engine = VllmEngine(options, NANO)
-    await engine.start()
-    yield engine
-    await engine.stop()
-    os.environ.clear()
-    os.environ.update(before)
+    async with nano_engine() as started:
+        yield started
 
 
 def medium(mime_type: str, data: bytes) -> Medium:
@@ -89,22 +73,6 @@ def with_media(count: int, **config: object) -> generation_pb2.GenerationRequest
     for _ in range(count):
         made.contents[0].parts.add(media=content_pb2.MediaReference(media_id="m"))
     return made
-
-
-async def generate(
-    engine: Any,
-    made: generation_pb2.GenerationRequest,
-    media: Sequence[Medium] = (),
-    emitted: tuple[int, ...] = (),
-) -> list[Step]:
-    prompt = await engine.render(made, list(media), "tenant")
-    name = os.urandom(8).hex()
-    async with aclosing(engine.generate(name, made, prompt, emitted)) as steps:
-        return [step async for step in steps]
-
-
-def ids_of(steps: Sequence[Step]) -> tuple[int, ...]:
-    return tuple(token_id for step in steps for token_id in step.token_ids)
 
 
 def metric_of_vllm(name: str) -> float:
@@ -342,7 +310,5 @@ async def test_bad_requests_are_refused_and_the_engine_lives_on(engine: Any) -> 
         await engine.render(with_media(5), [MEDIA[0][2]] * 5, "tenant")
     with pytest.raises(InvalidRequestError):
         await generate(engine, request("x", generationConfig={"temperature": -3}))
-    with pytest.raises(UnresumableError):
-        await generate(engine, request("x", generationConfig={"presencePenalty": 1}), (), (300,))
     await engine.check()
     assert ids_of(await generate(engine, request("x", generationConfig=GREEDY)))

@@ -29,6 +29,7 @@ from vllm.v1.engine.exceptions import EngineGenerateError
 from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import EngineFailedError, InvalidRequestError
 from facet.core.models import ModelCard
+from facet.worker.engine import vllm_resume
 from facet.worker.engine.conversation import tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
 from facet.worker.engine.encoder_room import check_encoder_room
@@ -47,6 +48,7 @@ from facet.worker.engine.port import (
 from facet.worker.engine.rendering import Renderer
 from facet.worker.engine.sampling import sampling_params
 from facet.worker.engine.speculation import SpeculationCounter
+from facet.worker.engine.vllm_steps import step_of
 
 DECODING_VERSION = "1"
 """Part of the fingerprint: raise it when the same ids decode to other pieces."""
@@ -79,6 +81,7 @@ class _Loaded:
     defaults: dict[str, Any]
     end_ids: frozenset[int]
     fingerprint: str
+    restores_state: bool
 
 
 class VllmEngine:
@@ -110,6 +113,8 @@ class VllmEngine:
         """See `Engine.start`. Takes about 40 s on two cores even for a tiny model."""
         # In a thread: health checks and signals are answered meanwhile.
         self._loaded = await asyncio.to_thread(self._load)
+        if self._loaded.restores_state:
+            await vllm_resume.enable(self._loaded.llm)
 
     async def stop(self) -> None:
         """See `Engine.stop`."""
@@ -180,6 +185,7 @@ class VllmEngine:
             defaults=self._live.defaults,
             max_tokens=max_tokens,
             emitted=len(emitted),
+            restores_state=self._live.restores_state,
         )
         engine_input = dict(prompt.engine_input)
         engine_input["prompt_token_ids"] = [*engine_input["prompt_token_ids"], *emitted]
@@ -204,6 +210,7 @@ class VllmEngine:
         config = self._engine_args().create_engine_config(UsageContext.ENGINE_CONTEXT)
         # Before the weights are read, which takes minutes for a real model.
         check_encoder_room(_tokens_per_item(config.model_config), self._options.max_batched_tokens)
+        restores_state = vllm_resume.prepare(config)
         llm = AsyncLLM.from_vllm_config(config)
         end = llm.model_config.try_get_generation_config().get("eos_token_id")
         versions = (vllm.__version__, torch.__version__, transformers.__version__, DECODING_VERSION)
@@ -213,16 +220,18 @@ class VllmEngine:
             defaults=llm.model_config.get_diff_sampling_param(),
             end_ids=frozenset([end] if isinstance(end, int) else end),
             fingerprint=fingerprint(self._options.target_dir, versions),
+            restores_state=restores_state,
         )
 
     async def _steps(
         self, engine_input: dict[str, Any], params: Any, generation_id: str
     ) -> AsyncGenerator[Step, None]:
         counter = SpeculationCounter(self._options.speculative_tokens)
+        tokenizer = self._live.llm.renderer.get_tokenizer()._tokenizer
         outputs = self._live.llm.generate(engine_input, params, generation_id)
         try:
             async for output in outputs:
-                yield _step(output, counter)
+                yield step_of(output, counter, tokenizer, params.logprobs)
         except VllmEngineDeadError as error:
             raise EngineDeadError("vLLM's engine process is gone") from error
         except (VLLMClientError, ValueError) as error:
@@ -270,22 +279,3 @@ def _tokens_per_item(model_config: Any) -> Mapping[str, int]:
     kinds = [kind for kind, limit in processor.info.allowed_mm_limits.items() if limit]
     most: Mapping[str, int] = get_mm_max_toks_per_item(processor, dict.fromkeys(kinds, 1), None)
     return {kind: most[kind] for kind in kinds if kind in most}
-
-
-def _step(output: Any, counter: SpeculationCounter) -> Step:
-    completion = output.outputs[0]
-    ids = tuple(completion.token_ids)
-    finish = None
-    if completion.finish_reason is not None:
-        if completion.finish_reason not in ("stop", "length"):
-            raise EngineFailedError(f"the engine ended the request: {completion.finish_reason}")
-        finish = EngineFinish(completion.finish_reason)
-    is_first = counter.is_fresh
-    drafted, accepted = counter.count(len(ids), completion.spec_decode_metrics)
-    return Step(
-        token_ids=ids,
-        finish=finish,
-        drafted_tokens=drafted,
-        accepted_tokens=accepted,
-        cached_prompt_tokens=(output.num_cached_tokens or 0) if is_first else 0,
-    )

@@ -1,0 +1,54 @@
+"""The vLLM adapter on the nano checkpoint, in the process of a test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from facet import nano
+from facet.api.v1 import generation_pb2
+from facet.core.models import NANO
+from facet.worker.engine.port import Medium, Step
+from facet.worker.engine.vllm_process import prepare_environment
+
+
+@asynccontextmanager
+async def nano_engine() -> AsyncIterator[Any]:
+    """A started engine with MTP (K = 3) and four seats; the environment is put back at the end."""
+    before = dict(os.environ)
+    prepare_environment(kv_cache_gib=1, cpu_threads=1)
+    from facet.worker.engine.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415
+
+    options = VllmOptions(
+        target_dir=nano.TARGET_DIR,
+        drafter_dir=nano.DRAFTER_DIR,
+        max_sequences=4,
+        max_batched_tokens=2560,
+        speculative_tokens=3,
+    )
+    engine = VllmEngine(options, NANO)
+    await engine.start()
+    yield engine
+    await engine.stop()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+async def generate(
+    engine: Any,
+    made: generation_pb2.GenerationRequest,
+    media: Sequence[Medium] = (),
+    emitted: tuple[int, ...] = (),
+) -> list[Step]:
+    """All steps of what follows `emitted`."""
+    prompt = await engine.render(made, list(media), "tenant")
+    name = os.urandom(8).hex()
+    async with aclosing(engine.generate(name, made, prompt, emitted)) as steps:
+        return [step async for step in steps]
+
+
+def ids_of(steps: Sequence[Step]) -> tuple[int, ...]:
+    """The ids that the steps brought."""
+    return tuple(token_id for step in steps for token_id in step.token_ids)

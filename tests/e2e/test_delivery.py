@@ -50,7 +50,7 @@ async def _reports(queue: RedisQueue) -> list[log_pb2.WorkerReport]:
 
 
 async def _whole_log(queue: RedisQueue, generation_id: str) -> list[LogEntry]:
-    found = await queue.read({generation_id: "0"}, block_ms=0, limit=10_000)
+    found = await queue.read({generation_id: 0}, limit=10_000)
     return found[generation_id]
 
 

@@ -1,6 +1,7 @@
 """The SDK and the command line. Needs grpcio and protobuf, nothing else."""
 
-from facet.client.async_client import AsyncChat, AsyncClient, AsyncStream
+from facet.client.async_client import AsyncChat, AsyncClient
+from facet.client.async_stream import AsyncStream
 from facet.client.content import (
     Content,
     FunctionDeclaration,
@@ -34,7 +35,9 @@ from facet.client.events import (
 from facet.client.generation import Generation
 from facet.client.model import Model
 from facet.client.request import GenerateOptions
-from facet.client.sync_client import Chat, Client, Stream
+from facet.client.stored import GenerationState, StoredGeneration
+from facet.client.sync_client import Chat, Client
+from facet.client.sync_stream import Stream
 from facet.core.errors import FieldViolation
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "FunctionDeclaration",
     "GenerateOptions",
     "Generation",
+    "GenerationState",
     "MediaOptions",
     "Model",
     "Part",
@@ -60,6 +64,7 @@ __all__ = [
     "Restarted",
     "Resumed",
     "Started",
+    "StoredGeneration",
     "Stream",
     "StreamCorruptedError",
     "StreamEvent",

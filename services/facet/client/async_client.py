@@ -2,156 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, Unpack
 
-import grpc
-from grpc import aio
-
-from facet.api.v1 import (
-    inference_service_pb2,
-    inference_service_pb2_grpc,
-    model_service_pb2,
-    model_service_pb2_grpc,
-)
-from facet.client import connection, errors
+from facet.api.v1 import inference_service_pb2, model_service_pb2
+from facet.client import connection
+from facet.client.async_gateways import Gateways
+from facet.client.async_stream import AsyncStream
 from facet.client.chat import Turns
 from facet.client.content import Content, Part, Prompt
-from facet.client.events import StreamEvent
-from facet.client.generation import Generation, StreamState, from_response
+from facet.client.course import Course
+from facet.client.generation import Generation, from_response
 from facet.client.model import Model, decode_model
 from facet.client.request import (
     CALL_TIMEOUT_SECONDS,
     GENERATE_TIMEOUT_SECONDS,
+    MAX_PAGE,
     GenerateOptions,
     build_request,
     timeout_of,
+    with_request_id,
 )
+from facet.client.stored import StoredGeneration, decode_stored
 
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
-
-
-class AsyncStream(AsyncIterator[StreamEvent]):
-    """The events of one generation, in order; closing it early leaves the generation.
-
-    Errors while iterating: FacetApiError, StreamCorruptedError. Use it in an `async with` block,
-    or read it to its end. Cancelling the task that reads it closes it.
-    """
-
-    def __init__(
-        self,
-        call: aio.UnaryStreamCall[Any, inference_service_pb2.StreamGenerateContentResponse],
-        on_result: Callable[[Generation], None] | None = None,
-        from_offset: int = 0,
-    ) -> None:
-        self._call = call
-        self._responses = aiter(call)
-        self._state = StreamState(from_offset)
-        self._pending: deque[StreamEvent] = deque()
-        self._on_result = on_result
-        self._result: Generation | None = None
-
-    @property
-    def generation_id(self) -> str:
-        """The generation's id; empty until the server accepted it and something was read."""
-        return self._state.generation_id
-
-    @property
-    def next_offset(self) -> int:
-        """The offset after the last event that arrived."""
-        return self._state.next_offset
-
-    async def accepted(self) -> str:
-        """Wait until the server has accepted the call; return the id, empty where it refused."""
-        if not self._state.generation_id:
-            metadata = await self._call.initial_metadata()
-            self._state.generation_id = connection.generation_id(metadata)
-        return self._state.generation_id
-
-    async def __anext__(self) -> StreamEvent:
-        while not self._pending:
-            try:
-                response = await anext(self._responses)
-            except StopAsyncIteration:
-                self._end()
-                raise
-            except aio.AioRpcError as error:
-                known = connection.generation_id(error.initial_metadata())
-                raise errors.from_call(error, known) from error
-            except asyncio.CancelledError as error:
-                # gRPC leaves a call open whose reader is cancelled before its first read.
-                self.close()
-                if _is_this_task_cancelled():
-                    raise
-                # gRPC says the same when the call was closed beside its reader, who lives on.
-                raise errors.FacetApiError(
-                    grpc.StatusCode.CANCELLED,
-                    "the stream was closed",
-                    generation_id=self.generation_id,
-                ) from error
-            await self.accepted()
-            self._feed(response)
-        return self._pending.popleft()
-
-    async def result(self) -> Generation:
-        """Read what is left and return the generation. Errors as while iterating."""
-        async for _ in self:
-            pass
-        return self._end()
-
-    def close(self) -> None:
-        """Stop reading; the server acts by the request's `on_disconnect`."""
-        self._call.cancel()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _feed(self, response: inference_service_pb2.StreamGenerateContentResponse) -> None:
-        try:
-            self._pending.extend(self._state.feed(response))
-        except errors.StreamCorruptedError:
-            self.close()
-            raise
-
-    def _end(self) -> Generation:
-        if self._result is None:
-            self._result = self._state.result()
-            if self._on_result is not None:
-                self._on_result(self._result)
-        return self._result
-
-
-def _is_this_task_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+# `Client.list` hides the type in the class.
+_Models = list[Model]
+_StoredGenerations = list[StoredGeneration]
 
 
 class AsyncClient:
-    """A connection to a gateway, for one event loop.
-
-    `api_key` is sent as a bearer token. The connection is made when first needed.
-    """
+    """A connection to a deployment, for one event loop; target, key and repeats as for `Client`."""
 
     def __init__(
-        self, address: str = connection.DEFAULT_ADDRESS, *, api_key: str | None = None
+        self,
+        target: str = connection.DEFAULT_ADDRESS,
+        *,
+        api_key: str | None = None,
+        reattach: bool = True,
     ) -> None:
-        self._channel = aio.insecure_channel(address, options=connection.channel_options(address))
-        self._metadata = connection.call_metadata(api_key)
-        self._inference = inference_service_pb2_grpc.InferenceServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        """Errors: ValueError where the target holds no address."""
+        self._gateways = Gateways(target, api_key)
+        self._reattaches = reattach
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncStream:
         """Generate, and iterate over the events as they come. Not awaited.
@@ -163,11 +57,93 @@ class AsyncClient:
 
     async def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Generation:
         """Generate and wait for the end. Errors: FacetApiError, ValueError, TypeError."""
+        options = with_request_id(options)
         request = inference_service_pb2.GenerateContentRequest(
             request=build_request(prompt, options)
         )
-        method = self._inference.GenerateContent
-        return from_response(await self._call(method, request, timeout_of(options)))
+        response = await self._gateways.call_persistently(
+            lambda gateway: gateway.inference.GenerateContent,
+            request,
+            timeout_of(options),
+            is_repeatable=self._may_repeat(options),
+        )
+        return from_response(response)
+
+    async def submit(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> StoredGeneration:
+        """Have it generated without a reader; returns as soon as it is accepted.
+
+        It runs to its end unless `on_disconnect` says otherwise; `timeout_seconds` is its deadline
+        all the same. Fetch it with `get`, or follow it with `attach`. Errors as for `generate`.
+        """
+        options = with_request_id(options)
+        request = inference_service_pb2.SubmitGenerationRequest(
+            request=build_request(prompt, options)
+        )
+        response = await self._gateways.call_persistently(
+            lambda gateway: gateway.inference.SubmitGeneration,
+            request,
+            timeout_of(options),
+            is_repeatable=self._may_repeat(options),
+        )
+        return decode_stored(response.generation)
+
+    async def get(
+        self,
+        generation_id: str,
+        *,
+        wait: float = 0.0,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+    ) -> StoredGeneration:
+        """A generation with its result, if it has ended, at the latest after `wait` seconds.
+
+        `timeout_seconds` is for the answer after that. Errors: FacetApiError, NOT_FOUND where the
+        server does not have it (any more).
+        """
+        request = inference_service_pb2.GetGenerationRequest(generation_id=generation_id)
+        ends_at = time.monotonic() + wait
+        while True:
+            left_seconds = max(ends_at - time.monotonic(), 0.0)
+            # In pieces: one that is repeated late must still end before its call's deadline.
+            piece_seconds = min(left_seconds, timeout_seconds / 2)
+            request.wait.FromMilliseconds(round(piece_seconds * 1000))
+            response = await self._gateways.call_persistently(
+                lambda gateway: gateway.inference.GetGeneration,
+                request,
+                piece_seconds + timeout_seconds,
+                is_repeatable=self._reattaches,
+            )
+            stored = decode_stored(response.generation)
+            if stored.has_ended or piece_seconds >= left_seconds:
+                return stored
+
+    async def list(
+        self, *, limit: int = 50, timeout_seconds: float = CALL_TIMEOUT_SECONDS
+    ) -> _StoredGenerations:
+        """What the server keeps of the caller's generations, newest first, without results.
+
+        At most `limit`; `timeout_seconds` is for each page of 1000. Errors: FacetApiError.
+        """
+        found: _StoredGenerations = []
+        request = inference_service_pb2.ListGenerationsRequest()
+        while len(found) < limit:
+            request.page_size = min(limit - len(found), MAX_PAGE)
+            response = await self._gateways.call(
+                lambda gateway: gateway.inference.ListGenerations, request, timeout_seconds
+            )
+            found += [decode_stored(message) for message in response.generations]
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                break
+        return found
+
+    async def delete(
+        self, generation_id: str, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS
+    ) -> None:
+        """Have an ended generation and its log forgotten. Errors: FacetApiError."""
+        request = inference_service_pb2.DeleteGenerationRequest(generation_id=generation_id)
+        await self._gateways.call(
+            lambda gateway: gateway.inference.DeleteGeneration, request, timeout_seconds
+        )
 
     def attach(
         self,
@@ -177,28 +153,32 @@ class AsyncClient:
         timeout_seconds: float = GENERATE_TIMEOUT_SECONDS,
     ) -> AsyncStream:
         """Follow a generation from an offset on: see `Client.attach`. Not awaited."""
-        request = inference_service_pb2.AttachGenerationRequest(
-            generation_id=generation_id, from_offset=from_offset
+        course = Course(
+            timeout_seconds,
+            generation_id=generation_id,
+            from_offset=from_offset,
+            reattaches=self._reattaches,
         )
-        call = self._inference.AttachGeneration(
-            request, timeout=timeout_seconds, metadata=self._metadata
-        )
-        return AsyncStream(call, from_offset=from_offset)
+        return AsyncStream(self._gateways, course)
 
     def chat(self, **options: Unpack[GenerateOptions]) -> AsyncChat:
         """A conversation; the options hold for every turn."""
         return AsyncChat(self, Turns(options))
 
-    async def models(self, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> list[Model]:
+    async def models(self, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> _Models:
         """What the deployment serves; the first is the default. Errors: FacetApiError."""
         request = model_service_pb2.ListModelsRequest()
-        response = await self._call(self._models.ListModels, request, timeout_seconds)
+        response = await self._gateways.call(
+            lambda gateway: gateway.models.ListModels, request, timeout_seconds
+        )
         return [decode_model(model) for model in response.models]
 
     async def model(self, name: str, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> Model:
         """One model. Errors: FacetApiError, NOT_FOUND where it is not configured."""
         request = model_service_pb2.GetModelRequest(name=name)
-        response = await self._call(self._models.GetModel, request, timeout_seconds)
+        response = await self._gateways.call(
+            lambda gateway: gateway.models.GetModel, request, timeout_seconds
+        )
         return decode_model(response.model)
 
     async def cancel(
@@ -206,12 +186,14 @@ class AsyncClient:
     ) -> bool:
         """End a generation at once; False where it had ended before. Errors: FacetApiError."""
         request = inference_service_pb2.CancelGenerationRequest(generation_id=generation_id)
-        method = self._inference.CancelGeneration
-        return (await self._call(method, request, timeout_seconds)).cancelled
+        response = await self._gateways.call(
+            lambda gateway: gateway.inference.CancelGeneration, request, timeout_seconds
+        )
+        return response.cancelled
 
     async def close(self) -> None:
-        """Close the connection; streams under way end."""
-        await self._channel.close()
+        """Close the connections; streams under way end."""
+        await self._gateways.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,24 +212,15 @@ class AsyncClient:
         options: GenerateOptions,
         on_result: Callable[[Generation], None] | None,
     ) -> AsyncStream:
+        options = with_request_id(options)
         request = inference_service_pb2.StreamGenerateContentRequest(
             request=build_request(prompt, options)
         )
-        call = self._inference.StreamGenerateContent(
-            request, timeout=timeout_of(options), metadata=self._metadata
-        )
-        return AsyncStream(call, on_result)
+        course = Course(timeout_of(options), request=request, reattaches=self._reattaches)
+        return AsyncStream(self._gateways, course, on_result)
 
-    async def _call(
-        self,
-        method: aio.UnaryUnaryMultiCallable[_Request, _Response],
-        request: _Request,
-        timeout_seconds: float,
-    ) -> _Response:
-        try:
-            return await method(request, timeout=timeout_seconds, metadata=self._metadata)
-        except aio.AioRpcError as error:
-            raise errors.from_call(error) from error
+    def _may_repeat(self, options: GenerateOptions) -> bool:
+        return self._reattaches and bool(options.get("request_id"))
 
 
 class AsyncChat:

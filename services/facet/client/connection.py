@@ -13,11 +13,25 @@ _OPTIONS = (
     # A long answer with logprobs passes gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     # A restarted gateway is found again quickly: gRPC would wait up to two minutes.
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Bounds one try to connect to a host that does not answer; gRPC takes 20 s.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
+    # A host that vanished without a word is noticed while a stream waits for its next event.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 )
 # gRPC sends even loopback connections through a proxy that the environment names.
 _NO_PROXY = (("grpc.enable_http_proxy", 0),)
 _LOOPBACK_HOSTS = frozenset({"localhost", "::1", "[::1]"})
+
+
+def addresses_of(target: str) -> list[str]:
+    """The addresses of `host:port[,host:port...]`. Errors: ValueError where there is none."""
+    addresses = [address.strip() for address in target.split(",") if address.strip()]
+    if not addresses:
+        raise ValueError("no address is given, want host:port[,host:port...]")
+    return addresses
 
 
 def channel_options(address: str) -> tuple[tuple[str, int], ...]:

@@ -20,9 +20,10 @@ class FacetApiError(Exception):
     """A call failed.
 
     `reason` is the ErrorInfo reason, such as QUEUE_FULL; where none arrived (the server was not
-    reached, or something between answered) it is the name of the code. `violations` name wrong
-    fields. `retry_after_seconds` is set where the server told it. `generation_id` is empty where
-    no generation was accepted.
+    reached, or something between answered) it is the name of the code and `has_info` is False.
+    `violations` name wrong fields. `retry_after_seconds` is set where the server told it: with
+    QUEUE_FULL and QUOTA_EXCEEDED, which are not repeated for the caller. `generation_id` is empty
+    where no generation was accepted.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FacetApiError(Exception):
         self.code = code
         self.message = message
         self.reason = reason or code.name
+        self.has_info = bool(reason)
         self.metadata = dict(metadata or {})
         self.violations = violations
         self.retry_after_seconds = retry_after_seconds

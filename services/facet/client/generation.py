@@ -88,6 +88,11 @@ class StreamState:
         self._finished: Finished | None = None
         self._failure: errors.FacetApiError | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last event has arrived."""
+        return self._finished is not None or self._failure is not None
+
     def feed(
         self, response: inference_service_pb2.StreamGenerateContentResponse
     ) -> list[StreamEvent]:
@@ -131,7 +136,7 @@ class StreamState:
         )
 
     def _advance(self, message: event_pb2.Event) -> None:
-        if self._finished is not None or self._failure is not None:
+        if self.is_complete:
             raise errors.StreamCorruptedError(f"offset {message.offset} follows the last event")
         if message.offset != self.next_offset:
             raise errors.StreamCorruptedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast
 
@@ -15,19 +16,24 @@ CALL_TIMEOUT_SECONDS = 10.0
 """Deadline of every other call."""
 
 
+MAX_PAGE = 1000
+"""Largest page of a listing."""
+
+
 class GenerateOptions(TypedDict, total=False):
     """Options of a generating call; what is left out takes the model's or the server's default.
 
     `timeout_seconds` is the deadline of the whole generation, queueing included (default 300).
     `thinking` asks for thoughts and delivers them; `thinking_budget_tokens` bounds them.
-    `request_id` makes a repeat of the call name the same generation. `on_disconnect` tells what
-    happens when nobody reads any more: "cancel" after a grace, or "continue".
+    `request_id` makes a repeat of the call name the same generation; the clients take a random one,
+    so that they may repeat a call that broke; with "" nothing is repeated. `on_disconnect` tells
+    what happens when nobody reads any more: "cancel" after a grace, or "continue".
     With `accept_restart` a lost worker whose state cannot be continued leads to a Restarted event.
     The other names are those of `facet.v1.GenerationConfig`, where their ranges stand.
 
     Not served yet, so that the server refuses them with NOT_SERVED: `tool_mode` "any" and with it
     `allowed_functions`, `response_json_schema`, `response_regex`, `response_choices`,
-    `thinking_budget_tokens`, `media_resolution_tokens`, `accept_restart`.
+    `thinking_budget_tokens`, `media_resolution_tokens`.
     """
 
     model: str
@@ -114,6 +120,12 @@ def build_request(prompt: Prompt, options: GenerateOptions) -> generation_pb2.Ge
         on_disconnect=_choice("on_disconnect", _ON_DISCONNECT, options.get("on_disconnect")),
         **{name: given[name] for name in _PLAIN_REQUEST & given.keys()},
     )
+
+
+def with_request_id(options: GenerateOptions) -> GenerateOptions:
+    """The options with an idempotency key, a random one where the caller named none."""
+    # A random key: nobody else's call may be taken for a repeat of this one.
+    return {"request_id": uuid.uuid4().hex, **options}
 
 
 def timeout_of(options: GenerateOptions) -> float:

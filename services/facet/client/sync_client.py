@@ -2,135 +2,59 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, cast
+from typing import Self, Unpack
 
-import grpc
-
-from facet.api.v1 import (
-    inference_service_pb2,
-    inference_service_pb2_grpc,
-    model_service_pb2,
-    model_service_pb2_grpc,
-)
-from facet.client import connection, errors
+from facet.api.v1 import inference_service_pb2, model_service_pb2
+from facet.client import connection
 from facet.client.chat import Turns
 from facet.client.content import Content, Part, Prompt
-from facet.client.events import StreamEvent
-from facet.client.generation import Generation, StreamState, from_response
+from facet.client.course import Course
+from facet.client.generation import Generation, from_response
 from facet.client.model import Model, decode_model
 from facet.client.request import (
     CALL_TIMEOUT_SECONDS,
     GENERATE_TIMEOUT_SECONDS,
+    MAX_PAGE,
     GenerateOptions,
     build_request,
     timeout_of,
+    with_request_id,
 )
+from facet.client.stored import StoredGeneration, decode_stored
+from facet.client.sync_gateways import Gateways
+from facet.client.sync_stream import Stream
 
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
-
-
-class Stream(Iterator[StreamEvent]):
-    """The events of one generation, in order; closing it early leaves the generation.
-
-    Errors while iterating: FacetApiError, StreamCorruptedError. Use it in a `with` block, or read
-    it to its end.
-    """
-
-    def __init__(
-        self,
-        call: Any,
-        on_result: Callable[[Generation], None] | None = None,
-        from_offset: int = 0,
-    ) -> None:
-        self._call = call
-        self._state = StreamState(from_offset)
-        self._pending: deque[StreamEvent] = deque()
-        self._on_result = on_result
-        self._result: Generation | None = None
-
-    @property
-    def generation_id(self) -> str:
-        """The generation's id; empty until the server accepted it and something was read."""
-        return self._state.generation_id
-
-    @property
-    def next_offset(self) -> int:
-        """The offset after the last event that arrived."""
-        return self._state.next_offset
-
-    def accepted(self) -> str:
-        """Wait until the server has accepted the call; return the id, empty where it refused."""
-        if not self._state.generation_id:
-            self._state.generation_id = connection.generation_id(self._call.initial_metadata())
-        return self._state.generation_id
-
-    def __next__(self) -> StreamEvent:
-        while not self._pending:
-            try:
-                response = next(self._call)
-            except StopIteration:
-                self._end()
-                raise
-            except grpc.RpcError as error:
-                raise errors.from_call(cast("Any", error), self.accepted()) from error
-            self._feed(response)
-        return self._pending.popleft()
-
-    def result(self) -> Generation:
-        """Read what is left and return the generation. Errors as while iterating."""
-        for _ in self:
-            pass
-        return self._end()
-
-    def close(self) -> None:
-        """Stop reading; the server acts by the request's `on_disconnect`."""
-        self._call.cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _feed(self, response: inference_service_pb2.StreamGenerateContentResponse) -> None:
-        self.accepted()
-        try:
-            self._pending.extend(self._state.feed(response))
-        except errors.StreamCorruptedError:
-            self.close()
-            raise
-
-    def _end(self) -> Generation:
-        if self._result is None:
-            self._result = self._state.result()
-            if self._on_result is not None:
-                self._on_result(self._result)
-        return self._result
+# `Client.list` hides the type in the class.
+_Models = list[Model]
+_StoredGenerations = list[StoredGeneration]
 
 
 class Client:
-    """A connection to a gateway, safe to share between threads.
+    """A connection to a deployment, safe to share between threads.
 
-    `api_key` is sent as a bearer token. The connection is made when first needed.
+    `target` is the address of a gateway, or those of several, `host:port,host:port`, which are
+    tried in turn. `api_key` is sent as a bearer token. Connections are made when first needed.
+
+    Generating calls that break (their gateway is gone or drains, the store is away) go on at the
+    next gateway, with pauses of 0.1 s doubling to 2 s, until the deadline or 30 s without progress;
+    a client that no gateway has ever answered gives up after 3 s. `reattach=False` switches that
+    off. Refusals, QUEUE_FULL among them, are never repeated.
     """
 
     def __init__(
-        self, address: str = connection.DEFAULT_ADDRESS, *, api_key: str | None = None
+        self,
+        target: str = connection.DEFAULT_ADDRESS,
+        *,
+        api_key: str | None = None,
+        reattach: bool = True,
     ) -> None:
-        self._channel = grpc.insecure_channel(address, options=connection.channel_options(address))
-        self._metadata = connection.call_metadata(api_key)
-        self._inference = inference_service_pb2_grpc.InferenceServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        """Errors: ValueError where the target holds no address."""
+        self._gateways = Gateways(target, api_key)
+        self._reattaches = reattach
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:
         """Generate, and iterate over the events as they come.
@@ -142,11 +66,90 @@ class Client:
 
     def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Generation:
         """Generate and wait for the end. Errors: FacetApiError, ValueError, TypeError."""
+        options = with_request_id(options)
         request = inference_service_pb2.GenerateContentRequest(
             request=build_request(prompt, options)
         )
-        return from_response(
-            self._call(self._inference.GenerateContent, request, timeout_of(options))
+        response = self._gateways.call_persistently(
+            lambda gateway: gateway.inference.GenerateContent,
+            request,
+            timeout_of(options),
+            is_repeatable=self._may_repeat(options),
+        )
+        return from_response(response)
+
+    def submit(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> StoredGeneration:
+        """Have it generated without a reader; returns as soon as it is accepted.
+
+        It runs to its end unless `on_disconnect` says otherwise; `timeout_seconds` is its deadline
+        all the same. Fetch it with `get`, or follow it with `attach`. Errors as for `generate`.
+        """
+        options = with_request_id(options)
+        request = inference_service_pb2.SubmitGenerationRequest(
+            request=build_request(prompt, options)
+        )
+        response = self._gateways.call_persistently(
+            lambda gateway: gateway.inference.SubmitGeneration,
+            request,
+            timeout_of(options),
+            is_repeatable=self._may_repeat(options),
+        )
+        return decode_stored(response.generation)
+
+    def get(
+        self,
+        generation_id: str,
+        *,
+        wait: float = 0.0,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+    ) -> StoredGeneration:
+        """A generation with its result, if it has ended, at the latest after `wait` seconds.
+
+        `timeout_seconds` is for the answer after that. Errors: FacetApiError, NOT_FOUND where the
+        server does not have it (any more).
+        """
+        request = inference_service_pb2.GetGenerationRequest(generation_id=generation_id)
+        ends_at = time.monotonic() + wait
+        while True:
+            left_seconds = max(ends_at - time.monotonic(), 0.0)
+            # In pieces: one that is repeated late must still end before its call's deadline.
+            piece_seconds = min(left_seconds, timeout_seconds / 2)
+            request.wait.FromMilliseconds(round(piece_seconds * 1000))
+            response = self._gateways.call_persistently(
+                lambda gateway: gateway.inference.GetGeneration,
+                request,
+                piece_seconds + timeout_seconds,
+                is_repeatable=self._reattaches,
+            )
+            stored = decode_stored(response.generation)
+            if stored.has_ended or piece_seconds >= left_seconds:
+                return stored
+
+    def list(
+        self, *, limit: int = 50, timeout_seconds: float = CALL_TIMEOUT_SECONDS
+    ) -> _StoredGenerations:
+        """What the server keeps of the caller's generations, newest first, without results.
+
+        At most `limit`; `timeout_seconds` is for each page of 1000. Errors: FacetApiError.
+        """
+        found: _StoredGenerations = []
+        request = inference_service_pb2.ListGenerationsRequest()
+        while len(found) < limit:
+            request.page_size = min(limit - len(found), MAX_PAGE)
+            response = self._gateways.call(
+                lambda gateway: gateway.inference.ListGenerations, request, timeout_seconds
+            )
+            found += [decode_stored(message) for message in response.generations]
+            request.page_token = response.next_page_token
+            if not request.page_token:
+                break
+        return found
+
+    def delete(self, generation_id: str, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
+        """Have an ended generation and its log forgotten. Errors: FacetApiError."""
+        request = inference_service_pb2.DeleteGenerationRequest(generation_id=generation_id)
+        self._gateways.call(
+            lambda gateway: gateway.inference.DeleteGeneration, request, timeout_seconds
         )
 
     def attach(
@@ -158,43 +161,50 @@ class Client:
     ) -> Stream:
         """Follow a generation from an offset on, whoever asked for it.
 
-        To go on after a stream broke, give its `generation_id` and `next_offset`: nothing is
+        To go on where another stream ended, give its `generation_id` and `next_offset`: nothing is
         missing, nothing repeated. `result()` holds what came from `from_offset` on. Errors while
         iterating: FacetApiError (GENERATION_NOT_FOUND, OFFSET_OUT_OF_RANGE, and whatever the
         generation ends with), StreamCorruptedError also where `from_offset` lies past the end.
         """
-        request = inference_service_pb2.AttachGenerationRequest(
-            generation_id=generation_id, from_offset=from_offset
+        course = Course(
+            timeout_seconds,
+            generation_id=generation_id,
+            from_offset=from_offset,
+            reattaches=self._reattaches,
         )
-        call = self._inference.AttachGeneration(
-            request, timeout=timeout_seconds, metadata=self._metadata
-        )
-        return Stream(call, from_offset=from_offset)
+        return Stream(self._gateways, course)
 
     def chat(self, **options: Unpack[GenerateOptions]) -> Chat:
         """A conversation; the options hold for every turn."""
         return Chat(self, Turns(options))
 
-    def models(self, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> list[Model]:
+    def models(self, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> _Models:
         """What the deployment serves; the first is the default. Errors: FacetApiError."""
         request = model_service_pb2.ListModelsRequest()
-        response = self._call(self._models.ListModels, request, timeout_seconds)
+        response = self._gateways.call(
+            lambda gateway: gateway.models.ListModels, request, timeout_seconds
+        )
         return [decode_model(model) for model in response.models]
 
     def model(self, name: str, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> Model:
         """One model. Errors: FacetApiError, NOT_FOUND where it is not configured."""
         request = model_service_pb2.GetModelRequest(name=name)
-        return decode_model(self._call(self._models.GetModel, request, timeout_seconds).model)
+        response = self._gateways.call(
+            lambda gateway: gateway.models.GetModel, request, timeout_seconds
+        )
+        return decode_model(response.model)
 
     def cancel(self, generation_id: str, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> bool:
         """End a generation at once; False where it had ended before. Errors: FacetApiError."""
         request = inference_service_pb2.CancelGenerationRequest(generation_id=generation_id)
-        answer = self._call(self._inference.CancelGeneration, request, timeout_seconds)
-        return answer.cancelled
+        response = self._gateways.call(
+            lambda gateway: gateway.inference.CancelGeneration, request, timeout_seconds
+        )
+        return response.cancelled
 
     def close(self) -> None:
-        """Close the connection; streams under way end."""
-        self._channel.close()
+        """Close the connections; streams under way end."""
+        self._gateways.close()
 
     def __enter__(self) -> Self:
         return self
@@ -213,24 +223,15 @@ class Client:
         options: GenerateOptions,
         on_result: Callable[[Generation], None] | None,
     ) -> Stream:
+        options = with_request_id(options)
         request = inference_service_pb2.StreamGenerateContentRequest(
             request=build_request(prompt, options)
         )
-        call = self._inference.StreamGenerateContent(
-            request, timeout=timeout_of(options), metadata=self._metadata
-        )
-        return Stream(call, on_result)
+        course = Course(timeout_of(options), request=request, reattaches=self._reattaches)
+        return Stream(self._gateways, course, on_result)
 
-    def _call(
-        self,
-        method: grpc.UnaryUnaryMultiCallable[_Request, _Response],
-        request: _Request,
-        timeout_seconds: float,
-    ) -> _Response:
-        try:
-            return method(request, timeout=timeout_seconds, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise errors.from_call(cast("Any", error)) from error
+    def _may_repeat(self, options: GenerateOptions) -> bool:
+        return self._reattaches and bool(options.get("request_id"))
 
 
 class Chat:

@@ -177,6 +177,13 @@ class QuotaExceededError(FacetError):
     retryable = True
 
 
+class GenerationRunsError(FacetError):
+    """The generation has not ended, which the call asks for."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = Reason.ERROR_REASON_GENERATION_RUNS
+
+
 class StoreUnavailableError(FacetError):
     """Redis does not answer in time."""
 
@@ -246,6 +253,13 @@ class EngineStalledError(FacetError):
 
     reason = Reason.ERROR_REASON_ENGINE_STALLED
     retryable = True
+
+
+class WorkerNotFoundError(FacetError):
+    """No worker of that name reports."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = Reason.ERROR_REASON_WORKER_NOT_FOUND
 
 
 class NotServedError(FacetError):

@@ -21,6 +21,7 @@ from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.gateway.admin_server import check_admin_listener, serving_admin
 from facet.gateway.authenticator import Authenticator, choose_authenticator
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
@@ -34,7 +35,6 @@ from facet.gateway.log_reader import LogReader
 from facet.gateway.model_service import SERVICE as MODEL_SERVICE
 from facet.gateway.model_service import ModelService
 from facet.gateway.open_calls import OpenCalls
-from facet.gateway.presence import ReaderPresence
 from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervision import keep_running
@@ -79,6 +79,7 @@ def main() -> None:
         settings = GatewaySettings()
         cards = cards_of(settings.models)
         authenticator = choose_authenticator(settings.listen, settings.api_keys_file)
+        check_admin_listener(settings.admin_listen, authenticator)
     except ValidationError as error:
         _refuse(_first_fault(error))
     except (ValueError, OSError) as error:
@@ -107,9 +108,13 @@ async def _serve(
         gateway = compose(settings, queues, media, authenticator)
         try:
             address = await stack.enter_async_context(running(gateway))
+            by_model = {card.name: queue for card, queue in queues}
+            admin_address = await stack.enter_async_context(
+                serving_admin(settings.admin_listen, by_model, authenticator)
+            )
         except OSError as error:
             _refuse(str(error))
-        _announce(address, settings.address_file)
+        _announce(address, admin_address, settings.address_file)
         await stopped.wait()
         await gateway.drain()
 
@@ -122,7 +127,15 @@ def compose(
 ) -> Gateway:
     """Put a gateway together from its adapters, which stay the caller's to close."""
     catalogue = Catalogue(
-        [Route(card, queue, LogReader(queue), LiveWorkers(queue)) for card, queue in queues]
+        [
+            Route(
+                card,
+                queue,
+                LogReader(queue, grace_seconds=settings.reader_grace_seconds),
+                LiveWorkers(queue),
+            )
+            for card, queue in queues
+        ]
     )
     open_calls = OpenCalls(settings.max_open_calls)
     inference = InferenceService(
@@ -181,23 +194,21 @@ def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
 def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
     loops: list[tuple[str, Loop]] = [("store monitor", gateway.monitor.run)]
     for route in gateway.catalogue.routes:
-        presence = ReaderPresence(
-            route.queue, route.reader, grace_seconds=gateway.settings.reader_grace_seconds
-        )
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),
-            (f"readers' presence of {route.card.name}", presence.run),
             (f"sweeper of {route.card.name}", Sweeper(route.queue).run),
         ]
     return loops
 
 
-def _announce(address: str, address_file: Path | None) -> None:
+def _announce(address: str, admin_address: str, address_file: Path | None) -> None:
     if address_file is not None:
         draft = address_file.with_name(f".{address_file.name}.{os.getpid()}")
-        draft.write_text(address, encoding="utf-8")
+        text = f"{address}\n{admin_address}\n" if admin_address else address
+        draft.write_text(text, encoding="utf-8")
         draft.replace(address_file)
-    sys.stdout.write(f"READY grpc={address}\n")
+    admin = f" admin={admin_address}" if admin_address else ""
+    sys.stdout.write(f"READY grpc={address}{admin}\n")
     sys.stdout.flush()
 
 

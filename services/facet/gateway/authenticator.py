@@ -19,30 +19,42 @@ from facet.core.errors import UnauthenticatedError
 Metadata = Iterable[tuple[str, str | bytes]]
 
 ANONYMOUS = "anonymous"
-_LINE = re.compile(r"(?P<tenant>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})")
+_LINE = re.compile(
+    r"(?P<tenant>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}):(?P<digest>[0-9a-fA-F]{64})"
+    r"(:weight=(?P<weight>\d{1,4}(\.\d{1,3})?))?(?P<admin>:admin)?"
+)
 _SCHEME = "bearer "
 
 
-class Authenticator(Protocol):
-    """Turns a call's credentials into a tenant."""
+@dataclass(frozen=True)
+class Principal:
+    """Who calls: a tenant with its share of the queue relative to others, perhaps an operator."""
 
-    async def authenticate(self, metadata: Metadata) -> str:
-        """The caller's tenant. Errors: UnauthenticatedError."""
+    tenant: str
+    weight: float = 1.0
+    is_admin: bool = False
+
+
+class Authenticator(Protocol):
+    """Turns a call's credentials into a principal."""
+
+    async def authenticate(self, metadata: Metadata) -> Principal:
+        """Who calls. Errors: UnauthenticatedError."""
 
 
 class AnonymousAuthenticator:
-    """Everybody is the tenant `anonymous`; for loopback listeners only."""
+    """Everybody is the tenant `anonymous`, and an operator; for loopback listeners only."""
 
-    async def authenticate(self, metadata: Metadata) -> str:
+    async def authenticate(self, metadata: Metadata) -> Principal:
         """See `Authenticator.authenticate`; credentials are ignored."""
-        return ANONYMOUS
+        return Principal(ANONYMOUS, is_admin=True)
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key of a tenant, known by its SHA-256 only."""
+    """One key, known by its SHA-256 only."""
 
-    tenant: str
+    principal: Principal
     digest: bytes
 
 
@@ -54,7 +66,7 @@ class KeyFileAuthenticator:
 
     @classmethod
     def from_file(cls, path: Path) -> KeyFileAuthenticator:
-        """Read lines `tenant:sha256hex`; blank lines and those that begin with # are skipped.
+        """Read lines `tenant:sha256hex[:weight=2][:admin]`, without blank ones and # comments.
 
         Errors: OSError; ValueError for a malformed line (named by its number) or a file without
         a key.
@@ -65,23 +77,32 @@ class KeyFileAuthenticator:
                 continue
             match = _LINE.fullmatch(line.strip())
             if match is None:
-                raise ValueError(f"{path} line {number}: want tenant:sha256hex")
-            keys.append(ApiKey(match["tenant"], bytes.fromhex(match["digest"])))
+                raise ValueError(f"{path} line {number}: want tenant:sha256hex[:weight=2][:admin]")
+            weight = float(match["weight"] or 1)
+            if weight <= 0:
+                raise ValueError(f"{path} line {number}: the weight must be above 0")
+            principal = Principal(match["tenant"], weight, is_admin=bool(match["admin"]))
+            keys.append(ApiKey(principal, bytes.fromhex(match["digest"])))
         if not keys:
             raise ValueError(f"{path} holds no key")
         return cls(keys)
 
-    async def authenticate(self, metadata: Metadata) -> str:
+    @property
+    def has_admin(self) -> bool:
+        """Whether one of the keys is an operator's."""
+        return any(key.principal.is_admin for key in self._keys)
+
+    async def authenticate(self, metadata: Metadata) -> Principal:
         """See `Authenticator.authenticate`."""
         digest = hashlib.sha256(_bearer_key(metadata).encode()).digest()
-        tenant = None
+        principal = None
         # Every key is compared, so that the time taken tells nothing about which one came close.
         for key in self._keys:
             if hmac.compare_digest(key.digest, digest):
-                tenant = key.tenant
-        if tenant is None:
+                principal = key.principal
+        if principal is None:
             raise UnauthenticatedError("the API key is not known")
-        return tenant
+        return principal
 
 
 def _bearer_key(metadata: Metadata) -> str:

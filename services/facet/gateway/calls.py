@@ -9,13 +9,17 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import Message
 
-from facet.gateway.authenticator import Authenticator, Metadata
+from facet.gateway.authenticator import Authenticator, Metadata, Principal
 
 GENERATION_ID_KEY = "facet-generation-id"
 
 
 class Call(Protocol):
     """One authenticated call."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls, as authenticated."""
 
     @property
     def tenant(self) -> str:
@@ -38,9 +42,10 @@ class Call(Protocol):
 class GrpcCall:
     """A `Call` over grpc.aio."""
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], tenant: str) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], principal: Principal) -> None:
         self._context = context
-        self.tenant = tenant
+        self.principal = principal
+        self.tenant = principal.tenant
 
     @property
     def metadata(self) -> Metadata:
@@ -89,8 +94,8 @@ def _handler(
     spec: Unary | Streamed, authenticator: Authenticator
 ) -> grpc.RpcMethodHandler[Any, Any]:
     async def behaviour(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        tenant = await authenticator.authenticate(context.invocation_metadata() or ())
-        return await spec.method(request, GrpcCall(context, tenant))
+        principal = await authenticator.authenticate(context.invocation_metadata() or ())
+        return await spec.method(request, GrpcCall(context, principal))
 
     if isinstance(spec, Streamed):
         return grpc.unary_stream_rpc_method_handler(

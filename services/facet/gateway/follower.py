@@ -9,7 +9,6 @@ from facet.core.errors import (
     DeadlineExceededError,
     FacetError,
     GenerationNotFoundError,
-    LogLostError,
     StoreUnavailableError,
 )
 from facet.gateway.subscription import Batch, Subscription
@@ -26,8 +25,7 @@ class Follower:
     """Walks one subscription.
 
     While nothing arrives it asks for the request's status: the first time after a second, then
-    every eight, so that a client behind a proxy sees a sign of life at least every 15 s and a log
-    that the store lost is noticed within 10 s.
+    every eight, so that a client behind a proxy sees a sign of life at least every 15 s.
     """
 
     def __init__(
@@ -44,7 +42,7 @@ class Follower:
         """The next events, or the status of a request that still waits for a worker.
 
         The log of a generation that ended is followed to its end, whenever its deadline was.
-        Errors: those of `Subscription.next`; DeadlineExceededError; LogLostError.
+        Errors: those of `Subscription.next`; DeadlineExceededError.
         """
         while True:
             batch = await self._subscription.next(self._wait_seconds())
@@ -70,16 +68,9 @@ class Follower:
         generation_id = self._subscription.generation_id
         try:
             return await self._queue.status(generation_id, self._tenant)
-        except StoreUnavailableError:
+        except (StoreUnavailableError, GenerationNotFoundError):
+            # The log reader looks after what the store forgot.
             return None
-        except GenerationNotFoundError as error:
-            raise LogLostError(
-                "the store no longer has this generation",
-                metadata={
-                    "generation_id": generation_id,
-                    "next_offset": str(self._subscription.next_offset),
-                },
-            ) from error
 
 
 def raise_failure(failure: bytes) -> None:

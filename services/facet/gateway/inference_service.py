@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 
@@ -16,21 +15,17 @@ from facet.api.v1.inference_service_pb2 import (
     StreamGenerateContentRequest,
     StreamGenerateContentResponse,
 )
-from facet.core.errors import (
-    GenerationNotFoundError,
-    OffsetOutOfRangeError,
-    StoreUnavailableError,
-)
+from facet.core.errors import OffsetOutOfRangeError, StoreUnavailableError
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.folding import AnswerFold
 from facet.gateway.follower import Follower, raise_failure
+from facet.gateway.generations import Generations, find
 from facet.gateway.intake import Accepted, Intake
 from facet.gateway.open_calls import OpenCalls
-from facet.queue.port import Status
+from facet.queue.port import State, Status
 
 SERVICE = "facet.v1.InferenceService"
-_GENERATION_ID = re.compile(r"g-\d{1,6}-[0-9a-f]{32}")
 
 
 class InferenceService:
@@ -40,6 +35,7 @@ class InferenceService:
         self._catalogue = catalogue
         self._intake = intake
         self._open_calls = open_calls
+        self._generations = Generations(catalogue, intake, open_calls)
 
     def methods(self) -> Mapping[str, Unary | Streamed]:
         """What is served under `facet.v1.InferenceService`."""
@@ -48,6 +44,7 @@ class InferenceService:
             "StreamGenerateContent": Streamed(StreamGenerateContentRequest, self.stream),
             "AttachGeneration": Streamed(AttachGenerationRequest, self.attach),
             "CancelGeneration": Unary(CancelGenerationRequest, self.cancel),
+            **self._generations.methods(),
         }
 
     async def generate(
@@ -60,7 +57,9 @@ class InferenceService:
         with self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
             await call.announce(accepted.generation_id)
-            with accepted.route.reader.subscribe(accepted.generation_id) as subscription:
+            with accepted.route.reader.subscribe(
+                accepted.generation_id, origin=accepted.origin
+            ) as subscription:
                 follower = Follower(
                     accepted.route.queue,
                     subscription,
@@ -90,14 +89,16 @@ class InferenceService:
         whatever the generation ends with.
         """
         with self._open_calls.enter():
-            route, status = await self._find(request.generation_id, call.tenant)
+            route, status = await find(self._catalogue, request.generation_id, call.tenant)
             if request.from_offset > status.next_offset:
                 raise OffsetOutOfRangeError(
                     f"the log ends at offset {status.next_offset}",
                     metadata={"next_offset": str(status.next_offset)},
                 )
-            await route.queue.touch_readers([request.generation_id])
             await call.announce(request.generation_id)
+            if status.state is State.ENDED and request.from_offset == status.next_offset:
+                raise_failure(status.failure)
+                return
             ends_at = time.monotonic() + status.remaining_ms / 1000
             await _deliver(
                 Accepted(request.generation_id, route, ends_at),
@@ -109,26 +110,17 @@ class InferenceService:
         self, request: CancelGenerationRequest, call: Call
     ) -> CancelGenerationResponse:
         """End a generation at once. Errors: GenerationNotFoundError, StoreUnavailableError."""
-        route, _ = await self._find(request.generation_id, call.tenant)
+        route, _ = await find(self._catalogue, request.generation_id, call.tenant)
         return CancelGenerationResponse(
             cancelled=await route.queue.cancel(request.generation_id, call.tenant)
-        )
-
-    async def _find(self, generation_id: str, tenant: str) -> tuple[Route, Status]:
-        if _GENERATION_ID.fullmatch(generation_id):
-            for route in self._catalogue.routes:
-                try:
-                    return route, await route.queue.status(generation_id, tenant)
-                except GenerationNotFoundError:
-                    continue
-        raise GenerationNotFoundError(
-            "there is no such generation", metadata={"generation_id": generation_id}
         )
 
 
 async def _deliver(accepted: Accepted, call: Call, *, from_offset: int) -> None:
     route = accepted.route
-    with route.reader.subscribe(accepted.generation_id, from_offset) as subscription:
+    with route.reader.subscribe(
+        accepted.generation_id, from_offset, origin=accepted.origin
+    ) as subscription:
         follower = Follower(route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at)
         while True:
             step = await follower.next()
@@ -144,6 +136,8 @@ async def _deliver(accepted: Accepted, call: Call, *, from_offset: int) -> None:
 
 async def _waiting_frame(route: Route, status: Status) -> bytes:
     queued = Queued(position=status.requests_ahead)
+    if status.wait_ms is not None:
+        queued.estimated_wait.FromMilliseconds(status.wait_ms)
     try:
         queued.cold_start = await route.workers.count() == 0
     except StoreUnavailableError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import secrets
 import time
 from dataclasses import dataclass, replace
 
@@ -19,7 +18,10 @@ from facet.core.errors import StoreUnavailableError
 from facet.core.media_store import MediaStore, media_key
 from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.generation_id import new_generation_id
 from facet.gateway.inline_budget import InlineBudget
+from facet.gateway.load import load_of
+from facet.gateway.subscription import Origin
 from facet.gateway.validation.media_types import canonical_type
 from facet.gateway.validation.request import validate
 from facet.queue.answers import store_unavailable
@@ -55,11 +57,15 @@ class IntakeLimits:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A queued generation; `ends_at` is its deadline on the monotonic clock, in seconds."""
+    """A queued generation; `ends_at` is its deadline on the monotonic clock, in seconds.
+
+    `origin` is what it can be queued anew from, None for one that was not queued here just now.
+    """
 
     generation_id: str
     route: Route
     ends_at: float
+    origin: Origin | None = None
 
 
 class Intake:
@@ -71,8 +77,12 @@ class Intake:
         self._limits = limits
         self._budget = InlineBudget(limits.max_inflight_inline_bytes)
 
-    async def accept(self, request: GenerationRequest, call: Call) -> Accepted:
+    async def accept(
+        self, request: GenerationRequest, call: Call, *, follows: bool = True
+    ) -> Accepted:
         """Queue a generation; takes the request over and changes it.
+
+        Without `follows` nobody reads it from here.
 
         Errors: ModelNotFoundError, InvalidRequestError, NotServedError, those of
         `Producer.submit`, QueueFullError also for too much inline media at once;
@@ -82,9 +92,11 @@ class Intake:
         validate(request, route.card, max_inline_bytes=self._limits.max_inline_bytes)
         request.model = route.card.name
         with self._budget.hold(_inline_bytes(request)):
-            return await self._enqueue(request, route, call)
+            return await self._enqueue(request, route, call, follows=follows)
 
-    async def _enqueue(self, request: GenerationRequest, route: Route, call: Call) -> Accepted:
+    async def _enqueue(
+        self, request: GenerationRequest, route: Route, call: Call, *, follows: bool
+    ) -> Accepted:
         life_seconds = self._deadline_seconds(call)
         ends_at = time.monotonic() + life_seconds
         retention_seconds = self._limits.retention_seconds
@@ -95,10 +107,17 @@ class Intake:
             await route.queue.ping()
         media = await self._store_media(request, call.tenant, life_seconds + retention_seconds)
         submission = self._submission(request, media, call, ends_at, retention_seconds)
+        submission = replace(
+            submission,
+            **vars(load_of(request, media, route.card, call.tenant)),
+            weight=call.principal.weight,
+            follower=route.reader.follower if follows else "",
+        )
         submitted = await _submit(route.queue, submission, ends_at)
         # A repeated request id names a generation with a deadline of its own.
         ends_at = time.monotonic() + submitted.remaining_ms / 1000
-        return Accepted(submitted.generation_id, route, ends_at)
+        origin = Origin(submission, submitted.origin, ends_at) if submitted.is_new else None
+        return Accepted(submitted.generation_id, route, ends_at, origin)
 
     def _deadline_seconds(self, call: Call) -> float:
         remaining = call.remaining_seconds()
@@ -135,7 +154,7 @@ class Intake:
         ends_at: float,
         retention_seconds: float,
     ) -> Submission:
-        generation_id = f"g-{SHARD}-{secrets.token_hex(16)}"
+        generation_id = new_generation_id(SHARD)
         grace_ms = None
         if request.on_disconnect != ON_DISCONNECT_CONTINUE:
             grace_ms = round(self._limits.reader_grace_seconds * 1000)

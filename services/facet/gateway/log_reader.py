@@ -1,128 +1,214 @@
-"""The one task of a gateway that reads a queue's logs, for all live streams together."""
+"""What a gateway reads of a queue's logs, for all live streams together."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import structlog
 
 from facet.core.errors import StoreUnavailableError
-from facet.gateway.subscription import Subscription
-from facet.queue.port import LogEntry, Reader
+from facet.gateway.healing import Healing
+from facet.gateway.subscription import Origin, Subscription
+from facet.queue.port import Inbox, Queue
 
 BUFFER_BYTES = 256 * 1024
 BLOCK_MS = 1000
 ENTRIES_PER_READ = 64
+LOGS_PER_READ = 64
 RETRY_SECONDS = 0.25
+FOLLOWS_PER_GRACE = 3
+# After an outage the store takes nobody for gone until all had one lease time to renew.
+MAX_FOLLOW_SECONDS = 3.0
 
 _log = structlog.get_logger(__name__)
 
 
 class LogReader:
-    """Multiplexes the logs of all subscribers through one `Reader`.
+    """Follows the logs of all subscribers through one inbox.
 
-    A subscriber whose buffer is full is left out of the reads, so a stalled client costs its buffer
-    and nothing more. While the store is away, streams are held and go on afterwards. Nothing is
-    read while nobody subscribes.
+    What arrives there is passed on as it comes. A subscriber that misses something (it just came,
+    its buffer was full, the inbox overflowed, the store was away) is brought up from the log
+    itself. One with a full buffer is left out until it has room, so a stalled client costs its
+    buffer and nothing more. While the store is away, streams are held and go on afterwards.
     """
 
-    def __init__(self, queue: Reader, *, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self, queue: Queue, *, grace_seconds: float = 10.0, buffer_bytes: int = BUFFER_BYTES
+    ) -> None:
+        self.follower = secrets.token_hex(8)
         self._queue = queue
         self._buffer_bytes = buffer_bytes
+        self._follow_seconds = min(grace_seconds / FOLLOWS_PER_GRACE, MAX_FOLLOW_SECONDS)
+        self._healing = Healing(queue, self.follower)
         self._subscriptions: dict[str, list[Subscription]] = {}
-        self._is_reading = False
-        self._changed = asyncio.Event()
-        self._interrupt_wanted = asyncio.Event()
+        self._behind: dict[Subscription, None] = {}
+        self._left: dict[str, None] = {}
+        self._is_store_away = False
+        self._somebody_reads = asyncio.Event()
+        self._somebody_is_behind = asyncio.Event()
+        self._follow_at_once = asyncio.Event()
 
     @contextmanager
-    def subscribe(self, generation_id: str, from_offset: int = 0) -> Iterator[Subscription]:
-        """Follow one log while the context is open. Safe to use more than once for one id."""
+    def subscribe(
+        self, generation_id: str, from_offset: int = 0, *, origin: Origin | None = None
+    ) -> Iterator[Subscription]:
+        """Follow one log while the context is open. Safe to use more than once for one id.
+
+        `origin` is given for requests that this gateway queued; the store has them in the inbox's
+        list already.
+        """
         subscription = Subscription(
             generation_id,
             from_offset=from_offset,
             buffer_bytes=self._buffer_bytes,
-            on_room=self._poke,
+            on_room=lambda: self._catch_up(subscription),
+            origin=origin,
         )
         peers = self._subscriptions.setdefault(generation_id, [])
         peers.append(subscription)
-        self._poke()
+        self._somebody_reads.set()
+        if origin is None:
+            self._follow_at_once.set()
+        self._catch_up(subscription)
         try:
             yield subscription
         finally:
             peers.remove(subscription)
+            self._behind.pop(subscription, None)
             if not peers:
                 del self._subscriptions[generation_id]
-
-    def live_ids(self) -> list[str]:
-        """The generations that somebody follows."""
-        return list(self._subscriptions)
+                if not subscription.is_over:
+                    self._left[generation_id] = None
+                    self._follow_at_once.set()
+            if not self._subscriptions:
+                self._somebody_reads.clear()
 
     def drain(self) -> None:
         """End all subscriptions, see `Subscription.drain`."""
-        for peers in self._subscriptions.values():
-            for subscription in peers:
-                subscription.drain()
+        for subscription in self._all():
+            subscription.drain()
 
     async def run(self) -> None:
         """Read for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._interrupt_loop())
-            tasks.create_task(self._read_loop())
+            tasks.create_task(self._follow_loop())
+            tasks.create_task(self._receive_loop())
+            tasks.create_task(self._catch_up_loop())
 
-    def _poke(self) -> None:
-        self._changed.set()
-        if self._is_reading:
-            self._interrupt_wanted.set()
+    def _all(self) -> Iterable[Subscription]:
+        return [each for peers in self._subscriptions.values() for each in peers]
 
-    async def _interrupt_loop(self) -> None:
+    def _catch_up(self, subscription: Subscription) -> None:
+        self._behind[subscription] = None
+        self._somebody_is_behind.set()
+
+    # Following: the store knows what goes in the inbox, and that there are readers
+
+    async def _follow_loop(self) -> None:
         while True:
-            await self._interrupt_wanted.wait()
-            self._interrupt_wanted.clear()
+            self._follow_at_once.clear()
             try:
-                await self._queue.interrupt()
-            except StoreUnavailableError:
-                # The read under way fails for the same reason, and then starts over by itself.
-                continue
-
-    async def _read_loop(self) -> None:
-        is_store_away = False
-        while True:
-            self._changed.clear()
-            wanted = self._wanted()
-            if not wanted:
-                await self._changed.wait()
-                continue
-            try:
-                news = await self._read(wanted)
+                await self._follow()
             except StoreUnavailableError as error:
-                if not is_store_away:
-                    _log.warning("streams are held: the store is away", cause=repr(error.__cause__))
-                is_store_away = True
+                self._note_outage(error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            is_store_away = False
-            for generation_id, entries in news.items():
-                self._deliver(generation_id, wanted[generation_id], entries)
+            try:
+                async with asyncio.timeout(self._follow_seconds):
+                    await self._follow_at_once.wait()
+            except TimeoutError:
+                continue
 
-    def _wanted(self) -> dict[str, str]:
-        wanted = {}
-        for generation_id, peers in self._subscriptions.items():
-            hungry = [peer for peer in peers if peer.wants_more]
-            if hungry:
-                # The one most behind first: its read returns at once, and then all read together.
-                wanted[generation_id] = min(hungry, key=lambda peer: peer.read_offset).cursor
-        return wanted
+    async def _follow(self) -> None:
+        was_away, self._is_store_away = self._is_store_away, False
+        if was_away:
+            for subscription in self._all():
+                subscription.recheck()
+                self._catch_up(subscription)
+        left = [name for name in self._left if name not in self._subscriptions]
+        positions = {
+            name: min(peer.next_offset for peer in peers)
+            for name, peers in self._subscriptions.items()
+            if not all(peer.is_over for peer in peers)
+        }
+        followed = await self._queue.follow(self.follower, positions)
+        if left:
+            await self._queue.unfollow(self.follower, left)
+            for name in left:
+                self._left.pop(name, None)
+        for name, state in followed.items():
+            for peer in self._subscriptions.get(name, ()):
+                if not state.is_known:
+                    await self._healing.restore(peer)
+                elif state.next_offset < peer.read_offset:
+                    peer.recheck()
+                    self._catch_up(peer)
+                elif state.next_offset > peer.wanted_offset:
+                    self._catch_up(peer)
 
-    async def _read(self, cursors: dict[str, str]) -> dict[str, list[LogEntry]]:
-        self._is_reading = True
-        try:
-            return await self._queue.read(cursors, block_ms=BLOCK_MS, limit=ENTRIES_PER_READ)
-        finally:
-            self._is_reading = False
+    # Receiving: what is written arrives in the inbox
 
-    def _deliver(self, generation_id: str, cursor: str, entries: list[LogEntry]) -> None:
-        for peer in self._subscriptions.get(generation_id, ()):
-            if peer.cursor == cursor and peer.wants_more:
-                peer.push(entries)
+    async def _receive_loop(self) -> None:
+        cursor = "0"
+        while True:
+            await self._somebody_reads.wait()
+            try:
+                inbox = await self._queue.receive(self.follower, cursor, block_ms=BLOCK_MS)
+            except StoreUnavailableError as error:
+                self._note_outage(error)
+                # Another inbox may count from another time; what it repeats is left out.
+                cursor = "0"
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            cursor = inbox.cursor
+            self._route(inbox)
+
+    def _route(self, inbox: Inbox) -> None:
+        for entry in inbox.entries:
+            for peer in self._subscriptions.get(entry.generation_id, ()):
+                if entry.is_terminal:
+                    # What has ended is not queued anew when it is forgotten.
+                    peer.origin = None
+                if peer.is_full or entry.first_offset > peer.wanted_offset:
+                    self._catch_up(peer)
+                else:
+                    peer.push([entry])
+
+    # Catching up: what a subscriber misses stands in the log
+
+    async def _catch_up_loop(self) -> None:
+        while True:
+            await self._somebody_is_behind.wait()
+            behind = [peer for peer in self._behind if peer.wants_more][:LOGS_PER_READ]
+            if not behind:
+                # Those with a full buffer come back when they have room.
+                self._behind.clear()
+                self._somebody_is_behind.clear()
+                continue
+            try:
+                await self._bring_up(behind)
+            except StoreUnavailableError as error:
+                self._note_outage(error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _bring_up(self, behind: list[Subscription]) -> None:
+        wanted: dict[str, int] = {}
+        for peer in behind:
+            name = peer.generation_id
+            wanted[name] = min(wanted.get(name, peer.wanted_offset), peer.wanted_offset)
+        news = await self._queue.read(wanted, limit=ENTRIES_PER_READ)
+        for peer in behind:
+            entries = news.get(peer.generation_id, [])
+            peer.push(entries)
+            # Full pages may have more behind them.
+            if len(entries) < ENTRIES_PER_READ or not peer.wants_more:
+                self._behind.pop(peer, None)
+
+    def _note_outage(self, error: StoreUnavailableError) -> None:
+        if not self._is_store_away:
+            _log.warning("streams are held: the store is away", cause=repr(error.__cause__))
+        self._is_store_away = True
+        self._follow_at_once.set()

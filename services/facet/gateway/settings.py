@@ -20,6 +20,10 @@ class GatewaySettings(ServiceSettings):
     listen: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] = "127.0.0.1:0"
     """Address of the gRPC listener, `host:port`; port 0 takes a free one."""
 
+    admin_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """Address of the operators' listener, `host:port`; empty serves none. One that other machines
+    can reach needs an operator's key in `api_keys_file`."""
+
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """Where the queues and media are; secret because it may hold a password."""
 
@@ -60,4 +64,5 @@ class GatewaySettings(ServiceSettings):
     """How long open calls are served after SIGTERM."""
 
     address_file: Path | None = None
-    """The bound `host:port` is written here once the gateway serves."""
+    """The bound `host:port` is written here once the gateway serves; that of the operators'
+    listener, if there is one, in a second line."""

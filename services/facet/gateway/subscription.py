@@ -1,4 +1,4 @@
-"""One reader's place in one log, with a bounded buffer before it."""
+"""One reader's place in one log."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
-from facet.core.errors import GatewayDrainingError, LogRegressedError
-from facet.queue.port import LogEntry
+from facet.core.errors import FacetError, GatewayDrainingError, LogLostError, LogRegressedError
+from facet.gateway.framing import event_frames, frames_from
+from facet.queue.port import LogEntry, Submission
 
-BEGINNING = "0"
+KEPT_BYTES = 64 * 1024
+KEPT_EVENTS = 512
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,28 @@ class Batch:
     failure: bytes
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a gateway needs to queue a request anew that the store forgot.
+
+    `store` names the store's history in which it was accepted; `ends_at` is the deadline on the
+    monotonic clock, in seconds.
+    """
+
+    submission: Submission
+    store: str
+    ends_at: float
+
+
 class Subscription:
     """Delivers each event from `from_offset` on once and in order.
 
     Entries wait in a buffer until `next` takes all of them at once: merging happens only while the
-    taker is behind. Once the buffer holds `buffer_bytes` it `is_full` and the log is not read for
-    it; `on_room` is called when `next` has emptied a full buffer.
+    taker is behind. Once the buffer holds `buffer_bytes` it `is_full` and takes nothing; `on_room`
+    is called when `next` has emptied a full buffer.
+
+    The latest events are kept. After the store may have fallen back, `recheck` has the log compared
+    with them before anything new is delivered.
     """
 
     def __init__(
@@ -42,18 +59,21 @@ class Subscription:
         from_offset: int,
         buffer_bytes: int,
         on_room: Callable[[], None],
+        origin: Origin | None = None,
     ) -> None:
         self.generation_id = generation_id
-        self.cursor = BEGINNING
-        self.read_offset = 0
+        self.origin = origin
+        self.wanted_offset = from_offset
+        self.read_offset = from_offset
         self.next_offset = from_offset
         self._buffer_bytes = buffer_bytes
         self._on_room = on_room
         self._entries: deque[LogEntry] = deque()
         self._buffered_bytes = 0
+        self._kept: deque[tuple[int, int, bytes]] = deque()
+        self._kept_bytes = self._kept_events = 0
         self._has_terminal = False
-        self._is_draining = False
-        self._regressed_to: int | None = None
+        self._error: FacetError | None = None
         self._arrived = asyncio.Event()
 
     @property
@@ -62,81 +82,133 @@ class Subscription:
         return self._buffered_bytes >= self._buffer_bytes
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be read for this reader."""
+        return self._has_terminal or self._error is not None
+
+    @property
     def wants_more(self) -> bool:
         """Whether the log is to be read on for this reader."""
-        return not (self.is_full or self._has_terminal or self._is_regressed)
+        return not (self.is_full or self.is_over)
 
     def push(self, entries: Sequence[LogEntry]) -> None:
-        """Take what was read after `cursor`."""
+        """Take consecutive entries; what lies before `wanted_offset` is left out.
+
+        An entry behind a gap is not taken, nor what follows it.
+        """
         for entry in entries:
-            if entry.first_offset != self.read_offset:
-                self._regressed_to = entry.first_offset
+            if entry.first_offset + entry.event_count <= self.wanted_offset:
+                continue
+            if entry.first_offset > self.wanted_offset or self.is_over:
                 break
-            self.cursor = entry.cursor
-            self.read_offset += entry.event_count
-            self._has_terminal = entry.is_terminal
-            if self.read_offset > self.next_offset or entry.is_terminal:
-                self._entries.append(entry)
-                self._buffered_bytes += len(entry.response)
-        if self._entries or self._is_regressed:
+            if not self._agrees(entry):
+                self.fail(self._regressed())
+                break
+            self._take_in(entry)
+        if self._entries or self._error:
             self._arrived.set()
+
+    def recheck(self) -> None:
+        """Compare the log with what is kept of it, from the oldest of that on."""
+        if not self.is_over:
+            self.wanted_offset = self._kept[0][0] if self._kept else self.read_offset
+
+    def fail(self, error: FacetError) -> None:
+        """Make `next` raise this once it has delivered what arrived."""
+        self._error = self._error or error
+        self._arrived.set()
+
+    def lose(self) -> None:
+        """The store no longer has this log."""
+        self.fail(LogLostError("the store no longer has this generation", metadata=self._place()))
 
     def drain(self) -> None:
         """Make `next` raise GatewayDrainingError with the place where to go on."""
-        self._is_draining = True
-        self._arrived.set()
+        self._entries.clear()
+        self.fail(
+            GatewayDrainingError(
+                "this gateway shuts down; attach to the generation again from the next offset",
+                metadata=self._place(),
+            )
+        )
 
     async def next(self, timeout_seconds: float) -> Batch | None:
         """All events that arrived, as soon as there is one; None after the timeout.
 
-        Errors: GatewayDrainingError; LogRegressedError when the log does not continue where this
-        reader stands.
+        Errors: GatewayDrainingError; LogRegressedError when the log holds other events than were
+        delivered; LogLostError.
         """
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._arrived.wait()
         except TimeoutError:
             return None
-        if self._is_draining:
-            raise self._draining()
-        if not self._entries:
-            raise self._regressed()
+        if not self._entries and self._error:
+            raise self._error
         return self._take()
+
+    def _agrees(self, entry: LogEntry) -> bool:
+        """Whether an entry brings again what was read before, as far as that is kept."""
+        if entry.first_offset >= self.read_offset or self.wanted_offset >= self.read_offset:
+            return True
+        known = {
+            first + index: frame
+            for first, _, response in self._kept
+            for index, frame in enumerate(event_frames(response))
+        }
+        return all(
+            known.get(entry.first_offset + index, frame) == frame
+            for index, frame in enumerate(event_frames(entry.response))
+        )
+
+    def _take_in(self, entry: LogEntry) -> None:
+        end = entry.first_offset + entry.event_count
+        self.wanted_offset = end
+        if end <= self.read_offset:
+            return
+        skipped = self.read_offset - entry.first_offset
+        if skipped > 0:
+            entry = LogEntry(
+                first_offset=self.read_offset,
+                event_count=entry.event_count - skipped,
+                response=frames_from(entry.response, skipped),
+                is_terminal=entry.is_terminal,
+                failure=entry.failure,
+            )
+        self.read_offset = end
+        self._has_terminal = entry.is_terminal
+        self._entries.append(entry)
+        self._buffered_bytes += len(entry.response)
+        self._keep(entry)
+
+    def _keep(self, entry: LogEntry) -> None:
+        self._kept.append((entry.first_offset, entry.event_count, entry.response))
+        self._kept_bytes += len(entry.response)
+        self._kept_events += entry.event_count
+        while len(self._kept) > 1 and (
+            self._kept_bytes > KEPT_BYTES or self._kept_events > KEPT_EVENTS
+        ):
+            _, count, response = self._kept.popleft()
+            self._kept_bytes -= len(response)
+            self._kept_events -= count
 
     def _take(self) -> Batch:
         was_full = self.is_full
         entries = list(self._entries)
         self._entries.clear()
         self._buffered_bytes = 0
-        if not self._is_regressed:
+        if not self._error:
             self._arrived.clear()
-        response = b"".join(self._wanted(entry) for entry in entries)
         last = entries[-1]
-        self.next_offset = max(self.next_offset, last.first_offset + last.event_count)
+        self.next_offset = last.first_offset + last.event_count
         if was_full:
             self._on_room()
+        response = b"".join(entry.response for entry in entries)
         return Batch(response, last.is_terminal, last.failure)
-
-    def _wanted(self, entry: LogEntry) -> bytes:
-        skipped = self.next_offset - entry.first_offset
-        if skipped <= 0:
-            return entry.response
-        events = StreamGenerateContentResponse.FromString(entry.response).events[skipped:]
-        return StreamGenerateContentResponse(events=events).SerializeToString()
-
-    @property
-    def _is_regressed(self) -> bool:
-        return self._regressed_to is not None
 
     def _regressed(self) -> LogRegressedError:
         return LogRegressedError(
-            f"the log goes on at offset {self._regressed_to}, expected was {self.read_offset}",
-            metadata=self._place(),
-        )
-
-    def _draining(self) -> GatewayDrainingError:
-        return GatewayDrainingError(
-            "this gateway shuts down; attach to the generation again from the next offset",
+            "the store fell back, and the generation went on otherwise than was delivered",
             metadata=self._place(),
         )
 

@@ -41,6 +41,7 @@ class Node:
         self._announce = announce
         self._address = GatewayAddress(settings.gateway_listen, state_dir.gateway_address)
         self._grpc = ""
+        self._admin = ""
         self._processes: list[Supervised] = []
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -106,11 +107,13 @@ class Node:
     def _on_change(self, process: Supervised, what: str) -> None:
         if process.name == "gateway" and process.state is ProcessState.READY:
             self._grpc = self._address.learn()
+            self._admin = self._address.admin_listen
         self._screen.say(f"{process.name}: {what}")
         self._state_dir.write_state(
             {
                 "pid": os.getpid(),
                 "grpc": self._grpc,
+                "admin": self._admin,
                 "redis_url": self._redis.url,
                 "processes": [
                     {

@@ -64,9 +64,16 @@ def gateway_program(
         "FACET_GATEWAY_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
         "FACET_GATEWAY_LOG_LEVEL": settings.log_level,
     }
+
+    def listeners() -> dict[str, str]:
+        return {
+            "FACET_GATEWAY_LISTEN": address.listen,
+            "FACET_GATEWAY_ADMIN_LISTEN": address.admin_listen,
+        }
+
     return Program(
         name="gateway",
-        command=lambda: _service("facet.gateway", fixed | {"FACET_GATEWAY_LISTEN": address.listen}),
+        command=lambda: _service("facet.gateway", fixed | listeners()),
         log_path=state_dir.log("gateway"),
         readiness=FileReadiness(state_dir.gateway_address),
         start_seconds=settings.start_seconds,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from facet.core.errors import (
     GenerationNotFoundError,
+    InvalidRequestError,
     QueueFullError,
+    QuotaExceededError,
     RequestIdReusedError,
     StoreFullError,
     StoreUnavailableError,
@@ -28,12 +30,27 @@ def request_id_reused(generation_id: str) -> RequestIdReusedError:
     )
 
 
-def queue_full(max_waiting: int) -> QueueFullError:
-    """The bound was reached."""
+def queue_full(bound: str, most: int, retry_ms: int) -> QueueFullError:
+    """A bound on what all tenants have waiting was reached: so many requests, tokens or bytes."""
     return QueueFullError(
-        f"{max_waiting} requests wait already; the request never ran",
-        retry_after_seconds=FULL_RETRY_SECONDS,
+        f"{most} {bound} wait already; the request never ran",
+        metadata={"bound": bound, "limit": str(most)},
+        retry_after_seconds=retry_ms / 1000,
     )
+
+
+def quota_exceeded(bound: str, most: int, retry_ms: int) -> QuotaExceededError:
+    """The same for what one tenant has waiting."""
+    return QuotaExceededError(
+        f"{most} {bound} of this tenant wait already; the request never ran",
+        metadata={"bound": bound, "limit": str(most)},
+        retry_after_seconds=retry_ms / 1000,
+    )
+
+
+def invalid_page() -> InvalidRequestError:
+    """A page token that no answer gave."""
+    return InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
 
 
 def store_full() -> StoreFullError:

@@ -6,7 +6,27 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facet.queue.port import Append, Claimed, Finish, Lease, LogEntry
+from facet.queue.port import (
+    Append,
+    AuditEntry,
+    Claimed,
+    ClassDepth,
+    DeadLetter,
+    Depth,
+    Finish,
+    InboxEntry,
+    Inspection,
+    Lease,
+    LogEntry,
+    Needs,
+    Offers,
+    Priority,
+    State,
+    Status,
+    Step,
+)
+
+_STATES = {b"W": State.WAITING, b"L": State.LEASED, b"E": State.ENDED}
 
 
 def lease_arguments(leases: Sequence[Lease]) -> list[str | int]:
@@ -15,22 +35,47 @@ def lease_arguments(leases: Sequence[Lease]) -> list[str | int]:
 
 
 def write_arguments(write: Append) -> tuple[str | bytes | int, ...]:
-    """The twelve arguments that `write.lua` takes for one write."""
-    kind, failure = "append", b""
+    """The fifteen arguments that `write.lua` takes for one write."""
+    kind, failure, took = "append", b"", (0, 0)
     if isinstance(write, Finish):
         kind, failure = ("dead" if write.is_dead_letter else "finish"), write.failure
+        took = (write.prompt_tokens, write.output_tokens)
     lease, ids = write.lease, write.token_ids
     return (
         *(lease.generation_id, lease.epoch, lease.nonce),
         *(write.expected_offset, write.event_count, len(ids), struct.pack(f"<{len(ids)}I", *ids)),
         *(write.response, write.drafted_tokens, write.accepted_tokens, kind, failure),
+        *took,
+        int(write.voids_ids),
     )
+
+
+def weight_text(weight: float) -> str:
+    """A tenant's weight as the scripts take it: "1" is stored nowhere."""
+    return f"{weight:g}"
+
+
+def needs_text(needs: Needs) -> str:
+    """The middle of a lane's name, see `lane_of` in the scripts' prelude."""
+    return f"{needs.envelope_version}|{needs.context_tokens}|{needs.media}|{needs.adapter}"
+
+
+def needs_of(text: str) -> Needs:
+    """The inverse of `needs_text`."""
+    version, context_tokens, media, adapter = text.split("|")
+    return Needs(int(version), int(context_tokens), media, adapter)
+
+
+def offers_arguments(offers: Offers) -> tuple[str | int, ...]:
+    """The four arguments that `claim.lua` takes."""
+    versions = " ".join(str(version) for version in offers.envelope_versions)
+    return versions, offers.context_tokens, offers.media, " ".join(offers.adapters)
 
 
 def claimed_request(reply: Sequence[Any], nonce: str) -> Claimed:
     """One request of the reply of `claim.lua`."""
     (generation_id, epoch, envelope, attempt, waited_ms, remaining_ms) = reply[:6]
-    (next_offset, ids, drafted_tokens, accepted_tokens, alone) = reply[6:]
+    (next_offset, ids, drafted_tokens, accepted_tokens, alone, charged_tokens, fp) = reply[6:]
     return Claimed(
         lease=Lease(generation_id.decode(), epoch, nonce),
         envelope=envelope,
@@ -42,20 +87,15 @@ def claimed_request(reply: Sequence[Any], nonce: str) -> Claimed:
         drafted_tokens=drafted_tokens,
         accepted_tokens=accepted_tokens,
         is_alone=bool(alone),
+        charged_tokens=charged_tokens,
+        fingerprint=fp.decode(),
     )
 
 
-def cursor_after(first_offset: int) -> str:
-    """Cursor of the entry whose first event has this offset."""
-    return f"{first_offset + 1}-0"
-
-
-def log_entry(cursor: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    """One entry of a log stream."""
-    first, _, _ = cursor.partition(b"-")
+def log_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
+    """One entry of a log; its id is the first offset + 1."""
     return LogEntry(
-        cursor=cursor.decode(),
-        first_offset=int(first) - 1,
+        first_offset=int(entry_id.partition(b"-")[0]) - 1,
         event_count=int(fields[b"n"]),
         response=fields[b"e"],
         is_terminal=b"z" in fields,
@@ -63,6 +103,93 @@ def log_entry(cursor: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
     )
 
 
-def first_offset_after(cursor: str) -> int:
-    """First offset of the earliest entry that may follow this cursor."""
-    return int(cursor.partition("-")[0])
+def inbox_entry(fields: Mapping[bytes, bytes]) -> InboxEntry:
+    """One entry of an inbox."""
+    return InboxEntry(
+        generation_id=fields[b"i"].decode(),
+        first_offset=int(fields[b"o"]),
+        event_count=int(fields[b"n"]),
+        response=fields[b"e"],
+        is_terminal=b"z" in fields,
+        failure=fields.get(b"x", b""),
+    )
+
+
+def status_of(generation_id: str, reply: Sequence[Any]) -> Status:
+    """What `describe_status` of the scripts' prelude gives."""
+    (state, tenant, next_offset, attempts, deaths, worker, created_ms, failure) = reply[:8]
+    (requests_ahead, tokens_ahead, wait_ms, remaining_ms, ended_ms, expires_ms, origin) = reply[8:]
+    return Status(
+        generation_id=generation_id,
+        tenant=tenant.decode(),
+        state=_STATES[state],
+        next_offset=next_offset,
+        attempts=attempts,
+        deaths=deaths,
+        worker=worker.decode(),
+        created_ms=created_ms,
+        failure=failure,
+        requests_ahead=requests_ahead,
+        tokens_ahead=tokens_ahead,
+        wait_ms=wait_ms if wait_ms >= 0 else None,
+        remaining_ms=remaining_ms,
+        ended_ms=ended_ms,
+        expires_ms=expires_ms,
+        origin=origin.decode(),
+    )
+
+
+def inspection_of(generation_id: str, reply: Sequence[Any]) -> Inspection:
+    """The reply of `inspect.lua`."""
+    (status, priority, needs, epoch, fingerprint, prompt_tokens, charged_tokens) = reply[:7]
+    (holds, skips, read_offset, life) = reply[7:]
+    return Inspection(
+        status=status_of(generation_id, status),
+        priority=Priority(int(priority)),
+        needs=needs_of(needs.decode()),
+        epoch=epoch,
+        fingerprint=fingerprint.decode(),
+        prompt_tokens=prompt_tokens,
+        charged_tokens=charged_tokens,
+        holds=holds,
+        skips=skips,
+        read_offset=read_offset,
+        life=tuple(_step(line.decode()) for line in life),
+    )
+
+
+def _step(line: str) -> Step:
+    at_ms, what, detail = line.split(" ", 2)
+    return Step(int(at_ms), what, detail)
+
+
+def dead_letter(fields: Sequence[Any]) -> DeadLetter:
+    """One of the reply of `dead_letters.lua`."""
+    generation_id, tenant, dead_ms, failure, size_bytes = fields
+    return DeadLetter(generation_id.decode(), tenant.decode(), dead_ms, failure, size_bytes)
+
+
+def depth_of(reply: Sequence[int]) -> Depth:
+    """The reply of `depth.lua`."""
+    waiting_bytes, leased, dead_letters, milli_rate, mean_output_tokens = reply[9:]
+    return Depth(
+        classes={
+            priority: ClassDepth(*reply[3 * index : 3 * index + 3])
+            for index, priority in enumerate(Priority)
+        },
+        waiting_bytes=waiting_bytes,
+        leased=leased,
+        dead_letters=dead_letters,
+        drain_tokens_per_second=milli_rate / 1000,
+        mean_output_tokens=mean_output_tokens,
+    )
+
+
+def audit_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> AuditEntry:
+    """One entry of the audit log."""
+    return AuditEntry(
+        at_ms=int(entry_id.partition(b"-")[0]),
+        who=fields[b"who"].decode(),
+        action=fields[b"action"].decode(),
+        subject=fields[b"subject"].decode(),
+    )

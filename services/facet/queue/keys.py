@@ -5,34 +5,53 @@ from __future__ import annotations
 import hashlib
 import re
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the layout: another one never touches these keys."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 
 _SINGLE = {
+    "origin": "STRING that names this history of the store",
     "lanes": "SET of the lanes that hold somebody",
+    "load": "HASH of counters of what waits: n1 n2 n3, t1 t2 t3, b; n: t: b: of each tenant; "
+    "dead_bytes",
+    "clock": "HASH: virtual time of each class; how often an aged class was passed over",
+    "pace": "HASH: mean output, tokens that left lately",
     "leases": "ZSET id -> when its lease lapses, ms",
-    "deadlines": "ZSET id -> when it expires, ms",
-    "readers": "ZSET id -> when the presence of its readers lapses, ms",
+    "timers": "ZSET id -> when it expires or the presence of its readers lapses, ms",
+    "expiring": "ZSET id -> when an ended request is forgotten, ms",
     "dead": "ZSET id -> when it was dead-lettered, ms",
     "wake": "LIST of hints",
+    "waits": "ZSET worker -> until when it waits for work, ms",
+    "held": "HASH worker -> requests that it had at its last claim",
+    "prints": "ZSET fingerprint -> when a worker with it claimed last, ms",
     "workers": "ZSET worker -> when its report lapses, ms",
     "reports": "HASH worker -> report",
+    "drains": "SET of workers that an operator asked to drain",
     "alone": "HASH worker -> the suspect that it runs",
-    "reserved": "STRING worker that empties itself for a suspect",
+    "reserved": "STRING worker, request: the worker empties itself for it",
+    "audit": "STREAM of operators' actions",
     "state": "HASH of the sweeper: swept, backlog, hold",
 }
 _FAMILIES = {
-    "lane": "ZSET id -> score: waiting requests of one kind",
-    "record": "HASH of one request",
+    "lane": "ZSET tenant -> virtual time: who waits in one lane",
+    "heads": "ZSET tenant -> place of its first: the same tenants",
+    "fifo": "ZSET id -> place: what waits of one tenant in one lane",
+    "served": "ZSET tenant -> virtual time in one class",
+    "index": "ZSET id -> place: all that is kept of one tenant",
+    "record": "STRING, a packed map: one request",
     "envelope": "STRING, dropped at the end",
-    "log": "STREAM of events; entry ids are first offset + 1",
-    "ids": "STRING of token ids, 32 bits each, little endian",
+    "log": "STREAM of its events; entry ids are first offset + 1",
+    "ids": "STRING of its token ids, 32 bits each, little endian",
+    "life": "LIST of what happened to it from the first claim on",
     "idem": "HASH id, digest of one (tenant, request id)",
     "claim": "LIST of ids that a nonce leased",
-    "poke": "STREAM that ends one reader's wait",
+    "warm": "STRING worker that served an affinity last",
+    "nudge": "LIST of hints for one worker",
+    "inbox": "STREAM of what one follower follows",
 }
+# A million requests wait under these: each byte counts.
+_SHORT = {"record": "r", "envelope": "e"}
 
 
 class Keys:
@@ -51,7 +70,7 @@ class Keys:
         """The key of one member of a family; KeyError when there is no such family."""
         if family not in _FAMILIES:
             raise KeyError(family)
-        return f"{self.base}:{family}:{member}"
+        return f"{self.base}:{_SHORT.get(family, family)}:{member}"
 
 
 def media_base(release: str) -> str:
@@ -71,12 +90,11 @@ def idempotency_name(tenant: str, request_id: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def lua_names() -> str:
-    """Lua definitions `<name>_key` of all keys: strings, and functions of a member."""
+def lua_names() -> list[str]:
+    """Lua definitions of all keys: strings `<name>_key`, and functions of a member."""
     lines = ["local base = KEYS[1]"]
     lines += [f"local {name}_key = base .. ':{name}'" for name in _SINGLE]
-    lines += [
-        f"local function {name}_key(member) return base .. ':{name}:' .. member end"
-        for name in _FAMILIES
-    ]
-    return "\n".join(lines) + "\n"
+    for name in _FAMILIES:
+        stored = _SHORT.get(name, name)
+        lines.append(f"local function {name}_key(member) return base .. ':{stored}:' .. member end")
+    return lines

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facet.queue.port import Priority
-
 MAX_BATCH = 100
 """Items that one script call handles at most."""
 
+MAX_SWEEP = 50
+"""Requests that one sweep ends or moves at most: each costs several writes."""
+
 MAX_CLAIM = 32
 """Candidates that one claim looks at, and requests that it leases, at most."""
+
+MAX_PREFERENCE = 8
+"""How many of them it looks at for one that this worker is warm for."""
+
+ORPHAN_MS = 30_000
+"""When no worker of a fingerprint has claimed for so long, others may take what it began."""
 
 SUSPECT_DEATHS = 2
 """Consecutive deaths without a new token after which a request runs alone."""
@@ -22,7 +29,7 @@ MAX_WAIT_MS = 1000
 """Longest wait for a hint: hints can be lost with the worker that took them."""
 
 RESERVED_CHECK_MS = 200
-"""How soon a worker asks again that empties itself for a suspect."""
+"""How soon a worker asks again that empties itself for a request."""
 
 MAX_HINTS = 64
 """Hints kept; more workers than that find work by their own bounded wait."""
@@ -38,23 +45,74 @@ fetch the end, also those that are behind or come back within their grace."""
 MAX_DEAD_LETTERS = 1000
 """Dead letters kept; the oldest go first."""
 
-FULL_RETRY_SECONDS = 2.0
-"""When a refused caller is asked to try again."""
+MAX_DEAD_BYTES = 256 * 1024 * 1024
+"""Bytes of envelopes among them; the oldest go first."""
 
-HANDICAP_MS = {Priority.INTERACTIVE: 0, Priority.STANDARD: 2_000, Priority.BATCH: 60_000}
-"""Head start of a better class: a request is served before younger ones once it waited longer."""
+AUDIT_ENTRIES = 10_000
+"""Operators' actions kept."""
+
+AGE_STANDARD_MS = 2_000
+AGE_BATCH_MS = 30_000
+"""After so long a wait a class is served once in a while although better ones wait."""
+
+AGED_TURN = 3
+"""Better claims that pass over an aged class before it has its turn: it gets every fourth."""
+
+HOLD_MS = 100
+"""How long a request is kept for a worker with a warm cache that is about to ask."""
+
+HOLD_SLACK = 2
+"""It is not kept when that worker has so many requests more than the one that asks."""
+
+WARM_MS = 600_000
+"""How long an affinity is remembered."""
+
+MAX_FOLLOWERS = 4
+"""Inboxes that one log is written to; a further follower takes the place of the oldest."""
+
+INBOX_ENTRIES = 16_384
+"""Entries kept in an inbox; a reader that misses some reads the logs."""
+
+INBOX_MS = 15_000
+"""An inbox vanishes so long after its follower was heard of last."""
+
+MAX_TENANTS_REMEMBERED = 4096
+"""Virtual times kept for each class; forgotten tenants start at the current one."""
+
+PACE_MS = 5_000
+"""Window over which the drain rate is measured; one before it counts too."""
+
+FIRST_OUTPUT_TOKENS = 256
+"""Expected length of an answer before any ended."""
+
+OUTPUT_MEMORY = 32
+"""The mean output follows the last so many answers."""
+
+FULL_RETRY_MS = 2_000
+"""When a refused caller is asked to try again while the drain rate is unknown."""
+
+MAX_RETRY_MS = 60_000
+"""Latest time that a refused caller is asked for."""
+
+FULL_RETRY_SECONDS = FULL_RETRY_MS / 1000
+"""The same for callers that no queue refused."""
 
 
 @dataclass(frozen=True)
 class QueueLimits:
     """What a deployment may set.
 
-    `lease_ms`: a lease lapses this long after its last renewal. `max_waiting`: submissions are
-    refused beyond it. `report_ms`: life of a worker's report. `dead_letter_ms`: life of a dead
-    letter.
+    `lease_ms`: a lease lapses this long after its last renewal. `max_waiting...`: submissions are
+    refused beyond it; `tenant_...` are the bounds of one tenant. `report_ms`: life of a worker's
+    report. `dead_letter_ms`: life of a dead letter.
     """
 
     lease_ms: int = 5_000
     max_waiting: int = 10_000
+    max_waiting_tokens: int = 1 << 40
+    max_waiting_bytes: int = 1 << 30
+    tenant_max_waiting: int = 10_000
+    tenant_max_waiting_tokens: int = 1 << 40
+    tenant_max_waiting_bytes: int = 1 << 30
     report_ms: int = 10_000
     dead_letter_ms: int = 7 * 24 * 3_600_000

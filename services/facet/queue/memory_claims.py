@@ -1,13 +1,14 @@
-"""The in-memory twin's claims: what `claim.lua` does in Redis."""
+"""The in-memory twin's claims: the frame of `claim.lua`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facet.queue import terminals
-from facet.queue.limits import MAX_CLAIM, MAX_WAIT_MS, RESERVED_CHECK_MS
-from facet.queue.memory_ledger import Ledger, Record
-from facet.queue.port import Claim, Claimed, ClaimResult, Lease
+from facet.queue.limits import AGED_TURN, MAX_CLAIM, MAX_WAIT_MS, RESERVED_CHECK_MS
+from facet.queue.memory_choice import Chooser, Chosen, Reservation
+from facet.queue.memory_ledger import Ledger
+from facet.queue.memory_record import SUSPECTS, Record
+from facet.queue.port import Claim, Claimed, ClaimResult, Lease, Priority, State
 
 
 class MemoryClaims:
@@ -16,81 +17,191 @@ class MemoryClaims:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._by_nonce: dict[str, tuple[int, list[str]]] = {}
-        self._reserved: tuple[str, int] | None = None
+        self._reservation = Reservation()
+        self._passed = {Priority.STANDARD: 0, Priority.BATCH: 0}
 
     def claim(self, claim: Claim) -> ClaimResult:
         """See `Consumer.claim`."""
         now = self._ledger.clock_ms()
-        ends, ids = self._by_nonce.get(claim.nonce, (now, []))
-        if ends > now:
-            return ClaimResult(tuple(self._repeat(claim, ids)), MAX_WAIT_MS)
-        if claim.worker in self._ledger.alone:
-            return ClaimResult((), MAX_WAIT_MS, may_take_hints=False)
-        if self._reserves(claim):
-            if not self._ledger.hints and self._candidate("ready", claim):
-                self._ledger.post_hint()
-            return ClaimResult((), RESERVED_CHECK_MS, may_take_hints=False)
-        claimed = self._take(claim)
-        if claimed:
-            ids = [each.lease.generation_id for each in claimed]
-            self._by_nonce[claim.nonce] = (now + self._ledger.limits.lease_ms, ids)
-            if self._ledger.waiting():
-                self._ledger.post_hint()
-        if not self._ledger.waiting():
-            self._ledger.hints = 0
-        return ClaimResult(tuple(claimed), MAX_WAIT_MS)
+        lapses_ms, names = self._by_nonce.get(claim.nonce, (now, []))
+        if lapses_ms > now:
+            return ClaimResult(tuple(self._repeat(claim, names)), MAX_WAIT_MS)
+        turn = _Turn(self._ledger, self._reservation, self._passed, claim)
+        turn.run()
+        if turn.taken:
+            names = [record.generation_id for record in turn.taken]
+            self._by_nonce[claim.nonce] = (now + self._ledger.limits.lease_ms, names)
+        claimed = tuple(self._describe(record) for record in turn.taken)
+        return ClaimResult(claimed, turn.next_check_ms, turn.may_take_hints)
 
-    def _repeat(self, claim: Claim, ids: Sequence[str]) -> list[Claimed]:
+    def _repeat(self, claim: Claim, names: Sequence[str]) -> list[Claimed]:
         claimed = []
-        for generation_id in ids:
-            record = self._ledger.find(generation_id)
-            lease = record.lease if record else None
-            if record and lease and lease.nonce == claim.nonce and record.holds(lease):
-                self._ledger.renew(generation_id)
-                claimed.append(self._ledger.describe(record))
+        for name in names:
+            record = self._ledger.find(name)
+            if record and record.state is State.LEASED and record.nonce == claim.nonce:
+                self._ledger.renew(name)
+                claimed.append(self._describe(record))
         return claimed
 
-    def _reserves(self, claim: Claim) -> bool:
-        now = self._ledger.clock_ms()
-        if not claim.held or self._ledger.alone or not self._candidate("suspects", claim):
+    def _describe(self, record: Record) -> Claimed:
+        return Claimed(
+            lease=record.lease,
+            envelope=record.submission.envelope,
+            attempt=record.attempts,
+            waited_ms=max(self._ledger.clock_ms() - record.place // 1000, 0),
+            remaining_ms=self._ledger.remaining_ms(record),
+            next_offset=record.next_offset,
+            token_ids=tuple(record.token_ids),
+            drafted_tokens=record.drafted_tokens,
+            accepted_tokens=record.accepted_tokens,
+            is_alone=record.is_alone,
+            charged_tokens=record.charged,
+            fingerprint=record.fingerprint,
+        )
+
+
+class _Turn:
+    """One claim that is no repeat."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        reservation: Reservation,
+        passed: dict[Priority, int],
+        claim: Claim,
+    ) -> None:
+        self.taken: list[Record] = []
+        self.may_take_hints = True
+        self._ledger = ledger
+        self._reservation = reservation
+        self._passed = passed
+        self._claim = claim
+        self._limit = min(claim.limit, MAX_CLAIM)
+        self._now = ledger.clock_ms()
+        self._chooser = Chooser(ledger, reservation, claim)
+        self._exhausted: set[Priority] = set()
+        self._drained = 0
+
+    @property
+    def next_check_ms(self) -> int:
+        """When the worker asks again at the latest."""
+        return self._chooser.next_check_ms
+
+    def run(self) -> None:
+        """Lease what the worker gets, and leave the hints as they have to be."""
+        if self._claim.worker in self._ledger.alone:
+            self.may_take_hints = False
+        elif self._is_emptying():
+            self._empty()
+            # It may have come with a hint, which is for others then.
+            if not self._ledger.hints.count and any(map(self._chooser.has_lanes, Priority)):
+                self._ledger.hints.post()
+        else:
+            self._take()
+        self._settle()
+
+    def _is_emptying(self) -> bool:
+        """Whether a busy worker empties itself for a suspect."""
+        if not self._claim.held or self._ledger.alone:
             return False
-        if self._reserved and self._reserved[0] != claim.worker and self._reserved[1] > now:
-            return False
-        self._reserved = (claim.worker, now + self._ledger.limits.lease_ms)
-        return True
+        choice = self._chooser.choose(SUSPECTS)
+        suspect = choice.chosen.record if choice.chosen else choice.blocked
+        return suspect is not None and self._reserve(suspect)
 
-    def _take(self, claim: Claim) -> list[Claimed]:
-        is_empty = claim.held == 0
-        if is_empty and not self._ledger.alone:
-            suspect = self._take_suspect(claim)
-            if suspect:
-                return suspect
-        claimed: list[Claimed] = []
-        while len(claimed) < min(claim.limit, MAX_CLAIM):
-            record = self._candidate("ready", claim)
-            if record is None:
-                break
-            claimed.append(self._lease(record, claim))
-        return claimed or (self._take_suspect(claim) if is_empty else [])
+    def _take(self) -> None:
+        # While one suspect runs, others wait behind ordinary work, so that they never take all
+        # workers.
+        is_empty = not self._claim.held
+        if is_empty and not self._ledger.alone and self._take_suspect():
+            return
+        self._take_ready()
+        if not self.taken and is_empty and self.may_take_hints:
+            self._take_suspect()
 
-    def _take_suspect(self, claim: Claim) -> list[Claimed]:
-        record = self._candidate("suspects", claim)
-        if record is None:
-            return []
-        record.is_alone = True
-        self._ledger.alone[claim.worker] = record.submission.generation_id
-        self._reserved = None
-        return [self._lease(record, claim)]
+    def _take_suspect(self) -> bool:
+        chosen = self._chooser.choose(SUSPECTS).chosen
+        if chosen:
+            self._ledger.alone[self._claim.worker] = chosen.record.generation_id
+            self._lease(chosen, is_alone=True)
+        return chosen is not None
 
-    def _candidate(self, kind: str, claim: Claim) -> Record | None:
-        while record := self._ledger.first(kind, claim.fingerprint):
-            if record.due_ms > self._ledger.clock_ms():
-                return record
-            self._ledger.end_by_store(record, terminals.EXPIRED)
-        return None
+    def _take_ready(self) -> None:
+        while len(self.taken) < self._limit and self._chooser.looked < MAX_CLAIM:
+            priority, has_turn = self._next_class()
+            if priority is None:
+                return
+            choice = self._chooser.choose(priority)
+            if choice.chosen:
+                self._count_turn(priority)
+                self._lease(choice.chosen, is_alone=False)
+                continue
+            self._exhausted.add(priority)
+            # What found no room gets the whole worker: it takes nothing else until it fits.
+            if choice.blocked and self._reserve(choice.blocked):
+                self._empty()
+                return
+            if choice.blocked and has_turn:
+                return
 
-    def _lease(self, record: Record, claim: Claim) -> Claimed:
-        epoch = record.lease.epoch + 1 if record.lease else 1
-        lease = Lease(record.submission.generation_id, epoch, claim.nonce)
-        self._ledger.lease(record, lease, claim.worker, claim.fingerprint)
-        return self._ledger.describe(record)
+    def _next_class(self) -> tuple[Priority | None, bool]:
+        """Better classes first; an aged one that was passed often enough has its turn before."""
+        for priority in (Priority.BATCH, Priority.STANDARD):
+            if self._passed[priority] >= AGED_TURN and self._is_aged(priority):
+                return priority, True
+        for priority in Priority:
+            if self._is_open(priority):
+                return priority, False
+        return None, False
+
+    def _count_turn(self, served: Priority) -> None:
+        for priority in self._passed:
+            if priority is served:
+                self._passed[priority] = 0
+            elif priority > served and self._is_aged(priority):
+                self._passed[priority] += 1
+
+    def _is_open(self, priority: Priority) -> bool:
+        return self._chooser.has_lanes(priority) and priority not in self._exhausted
+
+    def _is_aged(self, priority: Priority) -> bool:
+        return self._is_open(priority) and self._chooser.is_aged(priority)
+
+    def _lease(self, chosen: Chosen, *, is_alone: bool) -> None:
+        record, claim = chosen.record, self._claim
+        if record.charged == 0:
+            self._ledger.lanes.pay(record, chosen.at)
+            self._drained += record.size
+        self._ledger.lanes.leave(record)
+        lease = Lease(record.generation_id, record.epoch + 1, claim.nonce)
+        record.hand_out(lease, claim.worker, claim.fingerprint, is_alone=is_alone)
+        self._ledger.renew(record.generation_id)
+        self._ledger.note(record, "claimed", claim.worker)
+        self._ledger.hints.remember(claim.worker, record.submission.affinity, self._now)
+        self._chooser.take(record)
+        self._reservation.drop(record.generation_id)
+        self.taken.append(record)
+
+    def _reserve(self, record: Record) -> bool:
+        lease_ms = self._ledger.limits.lease_ms
+        name = record.generation_id
+        return self._reservation.take(self._claim.worker, name, self._now, lease_ms)
+
+    def _empty(self) -> None:
+        self._chooser.next_check_ms, self.may_take_hints = RESERVED_CHECK_MS, False
+
+    def _settle(self) -> None:
+        hints, claim = self._ledger.hints, self._claim
+        if not self.taken and self._chooser.looked >= MAX_CLAIM:
+            self._chooser.next_check_ms = 1
+        if self.taken:
+            if self._ledger.lanes.lanes:
+                hints.post()
+            if self._drained:
+                self._ledger.pace.note_drained(self._drained, self._now)
+        if not self._ledger.lanes.lanes:
+            hints.count = 0
+        count = len(self.taken)
+        waits = count < self._limit and self.may_take_hints
+        wait_ms = self.next_check_ms if waits else None
+        hints.note_claim(claim.worker, claim.held + count, wait_ms, self._now)
+        hints.see_engine(claim.fingerprint, self._now)

@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-import bisect
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from facet.queue.codec import cursor_after
 from facet.queue.limits import (
+    MAX_DEAD_BYTES,
     MAX_DEAD_LETTERS,
-    MAX_HINTS,
     MIN_RETENTION_MS,
-    SUSPECT_DEATHS,
     QueueLimits,
 )
-from facet.queue.port import Append, Claimed, Finish, Lease, LogEntry, State, Submission
+from facet.queue.memory_hints import Hints
+from facet.queue.memory_inbox import Inboxes
+from facet.queue.memory_lanes import Lanes
+from facet.queue.memory_pace import Pace
+from facet.queue.memory_record import Record
+from facet.queue.port import LogEntry, State, Status, Step
 from facet.queue.terminals import Terminal, terminal_response
 
 
-@dataclass
-class Record:
-    """One request. `life_ends_ms` is set at the end, after which it is forgotten."""
+@dataclass(frozen=True)
+class End:
+    """A terminal entry and what goes with it; `took` are tokens, None when unknown."""
 
-    submission: Submission
-    born_ms: int
-    due_ms: int
-    score: int
-    state: State = State.WAITING
-    lane: str = ""
-    lease: Lease | None = None
-    worker: str = ""
-    is_alone: bool = False
-    claim_fingerprint: str = ""
-    claim_offset: int = 0
-    claim_token_count: int = 0
-    fingerprint: str = ""
-    finisher: Lease | None = None
-    token_ids: list[int] = field(default_factory=list)
-    drafted_tokens: int = 0
-    accepted_tokens: int = 0
-    attempts: int = 0
-    deaths: int = 0
-    log: list[LogEntry] = field(default_factory=list)
-    next_offset: int = 0
-    life_ends_ms: int | None = None
-
-    def holds(self, lease: Lease) -> bool:
-        """Whether this lease may write."""
-        return self.state is State.LEASED and self.lease == lease
-
-    def kind(self) -> str:
-        """The lane where it waits; see `lane_of` in the scripts' prelude."""
-        kind = "suspects" if self.deaths >= SUSPECT_DEATHS else "ready"
-        return f"{kind}:{self.fingerprint}" if self.fingerprint else kind
+    response: bytes
+    event_count: int
+    failure: bytes
+    why: str
+    took: int | None = None
+    is_dead_letter: bool = False
 
 
 class Ledger:
@@ -61,147 +39,85 @@ class Ledger:
     def __init__(self, limits: QueueLimits, clock_ms: Callable[[], int]) -> None:
         self.limits = limits
         self.clock_ms = clock_ms
-        self.lanes: dict[str, list[tuple[int, str]]] = {}
+        self.origin = ""
+        self.records: dict[str, Record] = {}
+        self.by_request_id: dict[str, str] = {}
+        self.lanes = Lanes()
+        self.pace = Pace()
+        self.hints = Hints()
+        self.inboxes = Inboxes()
         self.leases: dict[str, int] = {}
-        self.deadlines: dict[str, int] = {}
-        self.readers: dict[str, int] = {}
-        self.alone: dict[str, str] = {}
+        self.timers: dict[str, int] = {}
+        self.expiring: dict[str, int] = {}
         self.dead: dict[str, int] = {}
-        self.hints = 0
-        self._records: dict[str, Record] = {}
+        self.alone: dict[str, str] = {}
+        self._arrived_at = 0
+        self._arrivals = 0
+
+    def now_us(self) -> int:
+        """The store's time in microseconds: those count the arrivals in one millisecond."""
+        at = self.clock_ms() * 1000
+        return at + self._arrivals if at == self._arrived_at else at
+
+    def arrive(self) -> int:
+        """The time of an arrival, another one than that of the last."""
+        at = self.clock_ms() * 1000
+        self._arrivals = self._arrivals + 1 if at == self._arrived_at else 1
+        self._arrived_at = at
+        return self.now_us()
+
+    def find(self, generation_id: str) -> Record | None:
+        """The record, until it is forgotten."""
+        return self.records.get(generation_id)
 
     def remaining_ms(self, record: Record) -> int:
         """Until the request's deadline."""
         return max(record.due_ms - self.clock_ms(), 0)
 
-    def touch_reader(self, record: Record) -> None:
-        """Renew the presence of readers of a request that lives and ends without them."""
-        grace_ms = record.submission.reader_grace_ms
-        if record.state is not State.ENDED and grace_ms is not None:
-            self.readers[record.submission.generation_id] = self.clock_ms() + grace_ms
+    def note(self, record: Record, what: str, detail: str = "") -> None:
+        """Add to the request's life."""
+        record.life.append(Step(self.clock_ms(), what, detail))
 
-    def find(self, generation_id: str) -> Record | None:
-        """The record, unless its retention has passed."""
-        record = self._records.get(generation_id)
-        if record is None or record.life_ends_ms is None or self.clock_ms() < record.life_ends_ms:
-            return record
-        del self._records[generation_id]
-        return None
+    def set_timer(self, record: Record) -> None:
+        """When a sweep has to look at it: it expires, or its readers are gone."""
+        at = record.due_ms
+        if record.grace_ms is not None:
+            at = min(at, self.clock_ms() + record.grace_ms)
+        self.timers[record.generation_id] = at
 
-    def add(self, record: Record) -> None:
-        """Take in a new request."""
-        submission = record.submission
-        self._records[submission.generation_id] = record
-        self.deadlines[submission.generation_id] = record.due_ms
-        if submission.reader_grace_ms is not None:
-            lapse = record.born_ms + submission.reader_grace_ms
-            self.readers[submission.generation_id] = lapse
-        self.enter_lane(record)
-
-    def waiting(self) -> int:
-        """Requests in all lanes."""
-        return sum(len(lane) for lane in self.lanes.values())
-
-    def post_hint(self) -> None:
-        """Say that there may be work."""
-        self.hints = min(self.hints + 1, MAX_HINTS)
-
-    def enter_lane(self, record: Record) -> None:
-        """Put a request where it waits, at its place."""
-        record.state, record.lane = State.WAITING, record.kind()
-        place = (record.score, record.submission.generation_id)
-        bisect.insort(self.lanes.setdefault(record.lane, []), place)
-        self.post_hint()
-
-    def leave_lane(self, record: Record) -> None:
-        """Take a request out of its lane."""
-        lane = self.lanes[record.lane]
-        lane.remove((record.score, record.submission.generation_id))
-        if not lane:
-            del self.lanes[record.lane]
-
-    def first(self, kind: str, fingerprint: str) -> Record | None:
-        """The longest waiting request of a kind that an engine of this fingerprint may take."""
-        heads = [
-            lane[0]
-            for lane in (self.lanes.get(kind), self.lanes.get(f"{kind}:{fingerprint}"))
-            if lane
-        ]
-        return self.find(min(heads)[1]) if heads else None
-
-    def lease(self, record: Record, lease: Lease, worker: str, fingerprint: str) -> None:
-        """Give a waiting request to a worker."""
-        self.leave_lane(record)
-        record.state, record.lease, record.worker = State.LEASED, lease, worker
-        record.attempts += 1
-        record.claim_fingerprint = fingerprint
-        record.claim_offset = record.next_offset
-        record.claim_token_count = len(record.token_ids)
-        self.renew(lease.generation_id)
+    def announce(self, record: Record) -> None:
+        """Say that a fresh request waits, also to a waiting worker that is warm for it."""
+        now = self.clock_ms()
+        self.hints.post()
+        affinity = record.submission.affinity
+        worker = self.hints.warm_waiting(affinity, now) if not record.attempts else None
+        if worker is not None:
+            self.hints.nudge(worker, now)
 
     def renew(self, generation_id: str) -> None:
-        """Let a lease last from now on."""
+        """Let a lease last from this moment."""
         self.leases[generation_id] = self.clock_ms() + self.limits.lease_ms
 
     def release(self, record: Record) -> None:
         """Take a request from its worker."""
-        self.leases.pop(record.submission.generation_id, None)
+        self.leases.pop(record.generation_id, None)
         if record.is_alone:
             self.alone.pop(record.worker, None)
         record.is_alone = False
 
-    def requeue(self, record: Record) -> None:
+    def requeue(self, record: Record, why: str) -> None:
         """Take a request from its worker and put it back in its place."""
         self.release(record)
-        self.enter_lane(record)
+        record.state = State.WAITING
+        self.lanes.enter(record)
+        self.note(record, why, record.worker)
+        self.hints.post()
 
-    def describe(self, record: Record) -> Claimed:
-        """A leased request as its worker gets it."""
-        if record.lease is None:
-            raise ValueError("not leased")
-        now = self.clock_ms()
-        return Claimed(
-            lease=record.lease,
-            envelope=record.submission.envelope,
-            attempt=record.attempts,
-            waited_ms=now - record.born_ms,
-            remaining_ms=self.remaining_ms(record),
-            next_offset=record.next_offset,
-            token_ids=tuple(record.token_ids),
-            drafted_tokens=record.drafted_tokens,
-            accepted_tokens=record.accepted_tokens,
-            is_alone=record.is_alone,
-        )
-
-    def write(self, record: Record, write: Append) -> None:
-        """Log events; a finish ends the request."""
-        if write.token_ids and not record.fingerprint:
-            record.fingerprint = record.claim_fingerprint
-        record.token_ids += write.token_ids
-        record.drafted_tokens += write.drafted_tokens
-        record.accepted_tokens += write.accepted_tokens
-        if isinstance(write, Finish):
-            record.finisher = write.lease
-            self._end(record, write.response, write.event_count, write.failure)
-            if write.is_dead_letter:
-                self._bury(record)
-        else:
-            self._log(record, write.response, write.event_count)
-            self.renew(write.lease.generation_id)
-
-    def end_by_store(self, record: Record, terminal: Terminal, *, is_dead: bool = False) -> None:
-        """End a request in any state with a terminal event of the store's own."""
-        ending = terminal.running if record.attempts else terminal.waiting
-        response = terminal_response(record.next_offset, len(record.token_ids), ending)
-        self._end(record, response, 1, ending.failure)
-        if is_dead:
-            self._bury(record)
-
-    def _log(
+    def log(
         self, record: Record, response: bytes, count: int, failure: bytes | None = None
     ) -> None:
+        """Append an entry; with `failure`, empty for none, it is the terminal one."""
         entry = LogEntry(
-            cursor=cursor_after(record.next_offset),
             first_offset=record.next_offset,
             event_count=count,
             response=response,
@@ -210,24 +126,85 @@ class Ledger:
         )
         record.log.append(entry)
         record.next_offset += count
+        for follower in record.followers:
+            self.inboxes.put(follower, record.generation_id, entry, self.clock_ms())
 
-    def _end(self, record: Record, response: bytes, count: int, failure: bytes) -> None:
-        self._log(record, response, count, failure)
+    def end(self, record: Record, end: End) -> None:
+        """Take the request out of everything and write the terminal entry."""
+        now = self.clock_ms()
         if record.state is State.WAITING:
-            self.leave_lane(record)
+            self.lanes.leave(record)
         else:
             self.release(record)
-        generation_id = record.submission.generation_id
-        self.deadlines.pop(generation_id, None)
-        self.readers.pop(generation_id, None)
-        record.state = State.ENDED
+        self.timers.pop(record.generation_id, None)
         life = max(record.submission.retention_ms, MIN_RETENTION_MS)
-        record.life_ends_ms = self.clock_ms() + life
+        if end.is_dead_letter:
+            life = max(life, self.limits.dead_letter_ms)
+        self.log(record, end.response, end.event_count, end.failure)
+        record.state, record.followers = State.ENDED, []
+        record.ended_ms, record.expires_ms = now, now + life
+        self.note(record, "ended", end.why)
+        cost = record.submission.prompt_tokens + len(record.token_ids)
+        self.lanes.correct(record, cost if end.took is None else end.took)
+        if end.is_dead_letter:
+            self._bury(record)
+        self.expiring[record.generation_id] = now + life
+
+    def end_by_store(
+        self, record: Record, terminal: Terminal, why: str, *, is_dead_letter: bool = False
+    ) -> None:
+        """End a request in any state with a terminal event of the store's own."""
+        ending = terminal.running if record.attempts else terminal.waiting
+        response = terminal_response(record.next_offset, len(record.token_ids), ending)
+        end = End(response, 1, ending.failure, why, is_dead_letter=is_dead_letter)
+        self.end(record, end)
+
+    def forget(self, record: Record) -> None:
+        """Keep nothing of an ended request."""
+        name = record.generation_id
+        if self.by_request_id.get(record.repeatable_name) == name:
+            del self.by_request_id[record.repeatable_name]
+        self.records.pop(name, None)
+        self.expiring.pop(name, None)
+        self.dead.pop(name, None)
+
+    def describe(self, record: Record) -> Status:
+        """A request's state."""
+        requests = tokens = 0
+        wait_ms: int | None = 0
+        if record.state is State.WAITING:
+            requests, tokens = self.lanes.ahead(record)
+            rate = self.pace.rate(self.clock_ms())
+            wait_ms = math.floor(tokens / rate) if rate > 0 else None
+        return Status(
+            generation_id=record.generation_id,
+            tenant=record.tenant,
+            state=record.state,
+            next_offset=record.next_offset,
+            attempts=record.attempts,
+            deaths=record.deaths,
+            worker=record.worker,
+            created_ms=record.place // 1000,
+            failure=self.failure_of(record),
+            requests_ahead=requests,
+            tokens_ahead=tokens,
+            wait_ms=wait_ms,
+            remaining_ms=self.remaining_ms(record),
+            ended_ms=record.ended_ms,
+            expires_ms=record.expires_ms,
+            origin=self.origin,
+        )
+
+    def failure_of(self, record: Record) -> bytes:
+        """Why it failed; empty when it did not, or has not ended."""
+        return record.log[-1].failure if record.state is State.ENDED else b""
 
     def _bury(self, record: Record) -> None:
-        now = self.clock_ms()
-        life = max(record.submission.retention_ms, MIN_RETENTION_MS, self.limits.dead_letter_ms)
-        record.life_ends_ms = now + life
-        self.dead[record.submission.generation_id] = now
-        while len(self.dead) > MAX_DEAD_LETTERS:
-            self.dead.pop(next(iter(self.dead)))
+        self.dead[record.generation_id] = self.clock_ms()
+        while self._has_too_many_dead():
+            oldest = min(self.dead, key=lambda name: (self.dead[name], name))
+            self.forget(self.records[oldest])
+
+    def _has_too_many_dead(self) -> bool:
+        size_bytes = sum(self.records[name].size_bytes for name in self.dead)
+        return len(self.dead) > MAX_DEAD_LETTERS or size_bytes > MAX_DEAD_BYTES

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from facet.queue import terminals
-from facet.queue.limits import GAP_LEASE_SHARE, MAX_BATCH, SWEEP_INTERVAL_MS
-from facet.queue.memory_ledger import Ledger, Record
-from facet.queue.port import State, SweepResult
+from facet.queue.limits import GAP_LEASE_SHARE, MAX_SWEEP, SWEEP_INTERVAL_MS
+from facet.queue.memory_ledger import Ledger
+from facet.queue.memory_record import Record
+from facet.queue.port import SweepResult
 
 
 class MemorySweep:
@@ -15,7 +18,9 @@ class MemorySweep:
         self._ledger = ledger
         self._swept_ms: int | None = None
         self._has_backlog = False
-        self._hold_ms: int | None = None
+        self._hold_ms = 0
+        self._budget = 0
+        self._counts = {"expired": 0, "reaped": 0, "abandoned": 0, "dead_lettered": 0}
 
     def run(self) -> SweepResult:
         """One bounded sweep; does nothing when the last one was too recent."""
@@ -23,55 +28,65 @@ class MemorySweep:
         age = now - self._swept_ms if self._swept_ms is not None else None
         if age is not None and not self._has_backlog and 0 <= age < SWEEP_INTERVAL_MS:
             return SweepResult(0, 0, 0, 0, has_more=False)
+        self._counts = dict.fromkeys(self._counts, 0)
+        self._budget, self._has_backlog = MAX_SWEEP, False
         self._rebase(now, age or 0)
-        budget = MAX_BATCH
-        overdue = self._overdue(self._ledger.deadlines, budget)
-        expired = self._end_all(overdue, terminals.EXPIRED)
-        budget -= len(overdue)
-        reaped = dead = abandoned = 0
-        if self._hold_ms is None or now >= self._hold_ms:
-            lapsed = self._overdue(self._ledger.leases, budget)
-            reaped, dead = len(lapsed), sum(self._reap(record) for record in lapsed)
-            budget -= len(lapsed)
-            overdue = self._overdue(self._ledger.readers, budget)
-            abandoned = self._end_all(overdue, terminals.ABANDONED)
-            budget -= len(overdue)
-        self._swept_ms, self._has_backlog = now, budget == 0
-        return SweepResult(expired, reaped, abandoned, dead, has_more=budget == 0)
+        self._each_overdue(self._ledger.timers, self._ring)
+        if now >= self._hold_ms:
+            self._each_overdue(self._ledger.leases, self._reap)
+        self._each_overdue(self._ledger.expiring, self._ledger.forget)
+        self._swept_ms = now
+        return SweepResult(**self._counts, has_more=self._has_backlog)
 
     def _rebase(self, now: int, age: int) -> None:
+        """After a gap nobody could renew anything: whoever lives gets one lease time to do so."""
         latest = now + self._ledger.limits.lease_ms
         if age > GAP_LEASE_SHARE * self._ledger.limits.lease_ms:
             self._hold_ms = latest
-        if self._hold_ms is not None:
-            self._hold_ms = min(self._hold_ms, latest)
-        for generation_id, lapse_ms in self._ledger.leases.items():
-            self._ledger.leases[generation_id] = min(lapse_ms, latest)
+        self._hold_ms = min(self._hold_ms, latest)
+        for name, lapse_ms in self._ledger.leases.items():
+            self._ledger.leases[name] = min(lapse_ms, latest)
 
-    def _overdue(self, times: dict[str, int], budget: int) -> list[Record]:
+    def _each_overdue(self, times: dict[str, int], act: Callable[[Record], None]) -> None:
+        if not self._budget:
+            self._has_backlog = True
+            return
         now = self._ledger.clock_ms()
-        due = sorted((at_ms, name) for name, at_ms in times.items() if at_ms <= now)
-        records = (self._ledger.find(name) for _, name in due[:budget])
-        return [record for record in records if record]
+        due = sorted((at_ms, name) for name, at_ms in times.items() if at_ms <= now)[: self._budget]
+        if len(due) == self._budget:
+            self._has_backlog = True
+        self._budget -= len(due)
+        for _, name in due:
+            act(self._ledger.records[name])
 
-    def _end_all(self, records: list[Record], terminal: terminals.Terminal) -> int:
-        for record in records:
-            self._ledger.end_by_store(record, terminal)
-        return len(records)
+    def _ring(self, record: Record) -> None:
+        now = self._ledger.clock_ms()
+        if record.due_ms <= now:
+            self._ledger.end_by_store(record, terminals.EXPIRED, "expired")
+            self._counts["expired"] += 1
+        elif now >= self._hold_ms:
+            self._ledger.end_by_store(record, terminals.ABANDONED, "abandoned")
+            self._counts["abandoned"] += 1
+        else:
+            # While readers may not have been able to renew, they get until the end of the hold.
+            self._ledger.timers[record.generation_id] = min(record.due_ms, self._hold_ms)
 
-    def _reap(self, record: Record) -> bool:
-        """Whether the request was dead-lettered."""
-        if record.state is not State.LEASED:
-            return False
-        has_progress = len(record.token_ids) > record.claim_token_count
-        lapse_ms = self._ledger.leases[record.submission.generation_id]
-        has_died = self._hold_ms is None or lapse_ms > self._hold_ms
-        if has_progress:
+    def _reap(self, record: Record) -> None:
+        """Take a request from its worker.
+
+        Where the lease lapsed no later than the hold ends, the outage may be why: the worker is not
+        taken for dead of this request.
+        """
+        self._counts["reaped"] += 1
+        has_died = self._ledger.leases[record.generation_id] > self._hold_ms
+        if record.has_progress:
             record.deaths = 0
         elif has_died:
             record.deaths += 1
-        if record.is_alone and has_died and not has_progress:
-            self._ledger.end_by_store(record, terminals.DEAD_LETTERED, is_dead=True)
-            return True
-        self._ledger.requeue(record)
-        return False
+        if record.is_alone and has_died and not record.has_progress:
+            self._ledger.end_by_store(
+                record, terminals.DEAD_LETTERED, "dead-lettered", is_dead_letter=True
+            )
+            self._counts["dead_lettered"] += 1
+        else:
+            self._ledger.requeue(record, "lost-worker")

@@ -110,7 +110,7 @@ class Worker:
             )
         ]
         claiming = asyncio.create_task(self._claimer.run())
-        asked = asyncio.create_task(stopping.wait())
+        asked = asyncio.create_task(self._stop_asked(stopping))
         try:
             await self._readiness.set(is_ready=True)
             _log.info("worker.ready")
@@ -124,6 +124,16 @@ class Worker:
             await cancel_all((*loops, claiming, asked))
             await self._runs.abandon()
 
+    async def _stop_asked(self, stopping: asyncio.Event) -> None:
+        """Return when a signal or an operator asks for the end."""
+        waits = [
+            asyncio.create_task(event.wait()) for event in (stopping, self._reporter.drain_asked)
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_all(waits)
+
     async def _drain(self, claiming: asyncio.Task[None]) -> None:
         _log.info("worker.draining", held=len(self._runs))
         await self._readiness.set(is_ready=False)
@@ -132,6 +142,7 @@ class Worker:
         self._claimer.stop()
         await claiming
         await self._runs.drain(self._drain_seconds)
+        await self._reporter.retire()
         _log.info("worker.drained")
 
 

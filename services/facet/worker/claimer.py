@@ -10,11 +10,14 @@ from contextlib import suppress
 import structlog
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import Claim, ClaimResult, Consumer
+from facet.queue.port import Claim, ClaimResult, Consumer, Offers, Room
 from facet.worker.engine.port import Engine
+from facet.worker.run import ENVELOPE_VERSION
 from facet.worker.runs import Runs
 
-_RETRY_SECONDS = 0.2
+_SETTLE_SECONDS = 2.0
+"""After an outage nothing is claimed for so long: a store that fell back may have forgotten leases
+and requests, and whoever holds them takes them back first."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +36,11 @@ class Claimer:
         self._runs = runs
         self._worker = worker
         self._claim_ahead = claim_ahead
+        self._offers = Offers(
+            envelope_versions=(ENVELOPE_VERSION,),
+            context_tokens=engine.context_tokens,
+            media="aiv",
+        )
         self._stopping = asyncio.Event()
         self._is_store_away = False
 
@@ -71,26 +79,36 @@ class Claimer:
             limit=limit,
             held=len(self._runs),
             fingerprint=self._engine.fingerprint,
+            offers=self._offers,
+            room=self._room(limit),
         )
         while True:
             try:
                 result = await self._queue.claim(claim)
             except StoreUnavailableError as error:
                 if not self._is_store_away:
-                    _log.warning("claim.store_away", error=error.message)
+                    _log.warning("claim.store_away", cause=repr(error.__cause__))
                 self._is_store_away = True
-                await self._wait(asyncio.sleep(_RETRY_SECONDS))
+                await self._wait(asyncio.sleep(_SETTLE_SECONDS))
                 if self._stopping.is_set():
                     return None
                 continue
             self._is_store_away = False
             return result
 
+    def _room(self, free_sequences: int) -> Room:
+        return Room(
+            sequences=self._engine.capacity,
+            tokens=self._engine.kv_tokens,
+            free_sequences=free_sequences,
+            free_tokens=self._engine.kv_tokens - self._runs.tokens(),
+        )
+
     async def _wait_for_work(self, next_check_ms: int) -> None:
         try:
-            await self._wait(self._queue.wait_for_work(next_check_ms))
+            await self._wait(self._queue.wait_for_work(self._worker, next_check_ms))
         except StoreUnavailableError:
-            await self._wait(asyncio.sleep(_RETRY_SECONDS))
+            await self._wait(asyncio.sleep(_SETTLE_SECONDS))
 
     async def _run_ended(self, timeout_ms: int) -> None:
         """Return when a run ends, or after the timeout."""
@@ -102,7 +120,7 @@ class Claimer:
         try:
             await self._queue.hand_back([claimed.lease for claimed in result.claimed])
         except StoreUnavailableError as error:
-            _log.warning("claim.hand_back_failed", error=error.message)
+            _log.warning("claim.hand_back_failed", cause=repr(error.__cause__))
 
     async def _wait(self, awaitable: Awaitable[object]) -> None:
         """Wait for it, or for `stop`."""

@@ -38,6 +38,7 @@ def _simulated(settings: WorkerSettings, card: ModelCard) -> Engine:
             step_ms=settings.simulated_step_ms,
             draft_tokens=settings.speculative_tokens,
             acceptance_rate=settings.simulated_acceptance_rate,
+            kv_tokens=settings.simulated_kv_tokens,
             faults=settings.simulated_faults,
         ),
         card,

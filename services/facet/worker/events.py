@@ -8,7 +8,14 @@ from google.protobuf import json_format
 
 from facet.api.v1 import event_pb2
 from facet.core.errors import EngineFailedError
-from facet.worker.engine.port import CallPiece, Decoded, Piece, TextPiece, ThoughtPiece
+from facet.worker.engine.port import (
+    CallPiece,
+    Decoded,
+    Piece,
+    TextPiece,
+    ThoughtPiece,
+    TokenLogprob,
+)
 
 
 class EventBuilder:
@@ -39,12 +46,20 @@ class EventBuilder:
         """The event of a later attempt."""
         return self._number(event_pb2.Event(resumed=resumed))
 
+    def restarted(self, restarted: event_pb2.Restarted) -> event_pb2.Event:
+        """The event of an attempt that starts over."""
+        return self._number(event_pb2.Event(restarted=restarted))
+
     def finished(self, finished: event_pb2.Finished) -> event_pb2.Event:
         """The terminal event."""
         return self._number(event_pb2.Event(finished=finished))
 
-    def step(self, decoded: Sequence[Decoded], id_count: int) -> list[event_pb2.Event]:
+    def step(
+        self, decoded: Sequence[Decoded], id_count: int, logprobs: Sequence[TokenLogprob] = ()
+    ) -> list[event_pb2.Event]:
         """Events of the next `id_count` ids: one unless they bring different kinds of pieces.
+
+        `logprobs` are those of the ids, or empty: each event carries those of its ids.
 
         What was withheld to the end may follow in `decoded` as one more entry. Errors:
         EngineFailedError for a call whose arguments are no JSON object.
@@ -58,7 +73,12 @@ class EventBuilder:
                 self._add(events, piece, end)
         if not events and id_count:
             events.append(event_pb2.Event(withheld=event_pb2.Withheld()))
-        return self._close(events, id_count)
+        first = self.token_count
+        self._close(events, id_count)
+        for event in events if logprobs else ():
+            own = logprobs[event.token_start - first : event.token_end - first]
+            event.logprobs.tokens.extend(_logprob(logprob) for logprob in own)
+        return events
 
     def _add(self, events: list[event_pb2.Event], piece: Piece, end: int) -> None:
         """Lengthen the last event, or end it before id `end` and open another."""
@@ -88,7 +108,7 @@ class EventBuilder:
             events[-1].token_end = end
         events.append(event)
 
-    def _close(self, events: list[event_pb2.Event], id_count: int) -> list[event_pb2.Event]:
+    def _close(self, events: list[event_pb2.Event], id_count: int) -> None:
         start = self.token_count
         self.token_count += id_count
         for event in events:
@@ -98,10 +118,17 @@ class EventBuilder:
             start = event.token_end
             event.offset = self.next_offset
             self.next_offset += 1
-        return events
 
     def _number(self, event: event_pb2.Event) -> event_pb2.Event:
         event.token_start = event.token_end = self.token_count
         event.offset = self.next_offset
         self.next_offset += 1
         return event
+
+
+def _logprob(of: TokenLogprob) -> event_pb2.TokenLogprob:
+    top = [
+        event_pb2.TopLogprob(token_id=token_id, token=token, logprob=logprob)
+        for token_id, token, logprob in of.top
+    ]
+    return event_pb2.TokenLogprob(token_id=of.token_id, token=of.token, logprob=of.logprob, top=top)

@@ -32,6 +32,7 @@ class Entry:
     token_ids: tuple[int, ...] = ()
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    voids_ids: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Ending:
 
     failure: bytes = b""
     is_dead_letter: bool = False
+    prompt_tokens: int = 0
+    output_tokens: int = 0
 
 
 class RunLog:
@@ -47,7 +50,8 @@ class RunLog:
 
     All events of this lease stay in memory until the request ends, so that a reply that was lost,
     or a store that fell back, is answered by writing on from where the store stands. `lost` is set
-    when the lease does not hold any more, `drained` while nothing is pending.
+    when the lease does not hold any more, `drained` while nothing is pending. While the store has
+    forgotten the lease, since `rewound_at` on the monotonic clock, nothing is written.
     """
 
     def __init__(self, lease: Lease, next_offset: int, wake: Callable[[RunLog], None]) -> None:
@@ -55,6 +59,7 @@ class RunLog:
         self.lost = asyncio.Event()
         self.drained = asyncio.Event()
         self.drained.set()
+        self.rewound_at: float | None = None
         self._wake = wake
         self._entries: list[Entry] = []
         # Offset in front of each entry, and the end: where a write of ours may have ended.
@@ -88,10 +93,22 @@ class RunLog:
         """The lease does not hold any more: nothing is written from here on."""
         self.lost.set()
 
+    def rewind(self) -> None:
+        """The store forgot the lease: wait until it is taken back."""
+        if self.rewound_at is None:
+            self.rewound_at = time.monotonic()
+            _log.warning("log.rewound", generation_id=self.lease.generation_id)
+
+    def take_back(self) -> None:
+        """The lease holds: go on writing."""
+        if self.rewound_at is not None:
+            self.rewound_at = None
+            self._wake(self)
+
     def pending(self) -> Append | Finish | None:
         """All that is not written yet as one write: merging events is concatenating them."""
         entries = self._entries[self._written :]
-        if self.lost.is_set() or not entries:
+        if self.lost.is_set() or self.rewound_at is not None or not entries:
             return None
         append = Append(
             lease=self.lease,
@@ -101,6 +118,8 @@ class RunLog:
             response=b"".join(entry.response for entry in entries),
             drafted_tokens=sum(entry.drafted_tokens for entry in entries),
             accepted_tokens=sum(entry.accepted_tokens for entry in entries),
+            # Only the first event of an attempt can void those of earlier ones.
+            voids_ids=any(entry.voids_ids for entry in entries),
         )
         if self._ending is None:
             return append
@@ -110,6 +129,9 @@ class RunLog:
         """Take the store's answer to the last write."""
         if result.verdict is Verdict.LEASE_LOST:
             self.lose()
+            return
+        if result.verdict is Verdict.REWOUND:
+            self.rewind()
             return
         position = bisect_left(self._bounds, result.next_offset)
         if position == len(self._bounds) or self._bounds[position] != result.next_offset:
@@ -187,7 +209,7 @@ class LogWriter:
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-            _log.warning("log.store_away", error=error.message)
+            _log.warning("log.store_away", cause=repr(error.__cause__))
         is_over = now - self._away_since > self._patience_seconds
         for log, _ in batch:
             if is_over:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from google.protobuf import duration_pb2
 
@@ -35,6 +36,7 @@ class Output:
         self._last = _NOTHING
         self._reason = generation_pb2.FINISH_REASON_UNSPECIFIED
         self._stop_sequence = ""
+        self._is_restart = False
 
     @property
     def prompt(self) -> Prompt:
@@ -49,20 +51,30 @@ class Output:
         return self._reason != generation_pb2.FINISH_REASON_UNSPECIFIED
 
     def begin(
-        self, prompt: Prompt, decoder: Decoder, *, include_thoughts: bool, render_seconds: float
+        self,
+        prompt: Prompt,
+        decoder: Decoder,
+        *,
+        include_thoughts: bool,
+        render_seconds: float,
+        is_restart: bool,
     ) -> None:
-        """Stand where the log stands: the logged ids go through the decoder."""
+        """Stand where the log stands: the logged ids go through the decoder, or are void."""
         self._prompt, self._decoder = prompt, decoder
         self._tally.rendered(prompt, render_seconds)
         self._events = EventBuilder(self._claimed.next_offset, include_thoughts=include_thoughts)
-        for token_id in self._claimed.token_ids:
+        self._is_restart = is_restart
+        for token_id in () if is_restart else self._claimed.token_ids:
             decoded = decoder.push(token_id)
             self._events.replay(decoded)
             self._end_at(decoded.stop_sequence)
 
     def announce(self, worker: str) -> None:
         """Log that this worker works on the request."""
-        if self._claimed.next_offset == 0:
+        if self._is_restart:
+            restarted = event_pb2.Restarted(worker=worker, attempt=self._claimed.attempt)
+            event = self._events.restarted(restarted)
+        elif self._claimed.next_offset == 0:
             started = event_pb2.Started(
                 worker=worker,
                 queue_wait=_milliseconds(self._claimed.waited_ms),
@@ -72,7 +84,7 @@ class Output:
         else:
             resumed = event_pb2.Resumed(worker=worker, attempt=self._claimed.attempt)
             event = self._events.resumed(resumed)
-        self._log.append(_entry([event], Step(())))
+        self._log.append(replace(_entry([event], Step(())), voids_ids=self._is_restart))
 
     def take(self, step: Step) -> None:
         """Decode a step and log it; the last one is kept for `finish`."""
@@ -89,7 +101,7 @@ class Output:
             decoded.append(self._decoder.finish())
             if not self._end_at(decoded[-1].stop_sequence):
                 self._reason = _reason(step.finish)
-        events = self._events.step(decoded, len(ids))
+        events = self._events.step(decoded, len(ids), step.logprobs)
         entry = _entry(events, step, ids)
         if self.is_complete:
             self._last = entry
@@ -103,7 +115,7 @@ class Output:
             reason = generation_pb2.FINISH_REASON_TOOL_CALLS
         finished = self._finished(reason)
         finished.stop_sequence = self._stop_sequence
-        await self._end(finished, Ending())
+        await self._end(finished)
 
     async def fail(self, error: FacetError) -> None:
         """Log a failure as the terminal event."""
@@ -111,7 +123,7 @@ class Output:
         finished = self._finished(generation_pb2.FINISH_REASON_ERROR)
         finished.failure.CopyFrom(failure)
         is_dead_letter = isinstance(error, DeadLetteredError)
-        await self._end(finished, Ending(failure.SerializeToString(), is_dead_letter))
+        await self._end(finished, failure.SerializeToString(), is_dead_letter=is_dead_letter)
 
     def _finished(self, reason: generation_pb2.FinishReason.ValueType) -> event_pb2.Finished:
         thoughts = self._decoder.thought_token_count if self._decoder else 0
@@ -121,7 +133,11 @@ class Output:
             timings=self._tally.timings(),
         )
 
-    async def _end(self, finished: event_pb2.Finished, ending: Ending) -> None:
+    async def _end(
+        self, finished: event_pb2.Finished, failure: bytes = b"", *, is_dead_letter: bool = False
+    ) -> None:
+        prompt_tokens = finished.usage.prompt_token_count
+        ending = Ending(failure, is_dead_letter, prompt_tokens, self._events.token_count)
         terminal = _entry([self._events.finished(finished)], Step(()))
         last = self._last
         await self._log.finish(

@@ -19,7 +19,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Reports every 2 s; `is_draining` is part of the report."""
+    """Reports every 2 s; `is_draining` is part of the report.
+
+    `drain_asked` is set when an operator asked this worker to drain.
+    """
 
     def __init__(
         self, queue: Consumer, engine: Engine, runs: Runs, *, worker: str, model: str
@@ -30,6 +33,7 @@ class Reporter:
         self._worker = worker
         self._model = model
         self.is_draining = False
+        self.drain_asked = asyncio.Event()
 
     async def run(self) -> None:
         """Report until cancelled; while the store is away reports are dropped."""
@@ -51,6 +55,14 @@ class Reporter:
         )
         report.report_time.GetCurrentTime()
         try:
-            await self._queue.report(self._worker, report.SerializeToString())
+            if await self._queue.report(self._worker, report.SerializeToString()):
+                self.drain_asked.set()
         except StoreUnavailableError as error:
-            _log.debug("report.store_away", error=error.message)
+            _log.debug("report.store_away", cause=repr(error.__cause__))
+
+    async def retire(self) -> None:
+        """Withdraw the report; when the store is away it lapses by itself."""
+        try:
+            await self._queue.retire(self._worker)
+        except StoreUnavailableError as error:
+            _log.warning("retire.store_away", cause=repr(error.__cause__))

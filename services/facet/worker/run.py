@@ -25,6 +25,7 @@ from facet.core.errors import (
 from facet.core.media_store import MediaStore
 from facet.core.tasks import cancel_all
 from facet.queue.port import Claimed
+from facet.worker.continuation import Continuation, behind, continuation
 from facet.worker.engine.port import Engine, EngineDeadError
 from facet.worker.log_writer import RunLog
 from facet.worker.media_fetch import fetch_media
@@ -131,6 +132,7 @@ class Run:
 
     async def _generate(self, envelope: envelope_pb2.Envelope) -> None:
         engine, request = self._place.engine, envelope.request
+        way = continuation(request, self.claimed, engine)
         began = time.monotonic()
         media = await fetch_media(self._place.media, envelope.media)
         prompt = await engine.render(request, media, envelope.tenant)
@@ -139,12 +141,15 @@ class Run:
             engine.decoder(request, prompt),
             include_thoughts=request.generation_config.thinking.include_thoughts,
             render_seconds=time.monotonic() - began,
+            is_restart=way is Continuation.RESTART,
         )
         if not self._output.is_complete:
-            await self._run_engine(request)
+            await self._run_engine(request, way)
         await self._output.finish()
 
-    async def _run_engine(self, request: generation_pb2.GenerationRequest) -> None:
+    async def _run_engine(
+        self, request: generation_pb2.GenerationRequest, way: Continuation
+    ) -> None:
         async with self._place.slots:
             self._output.announce(self._place.worker)
             self._progress_at = time.monotonic()
@@ -152,8 +157,10 @@ class Run:
                 self.claimed.lease.generation_id,
                 request,
                 self._output.prompt,
-                self.claimed.token_ids,
+                self.claimed.token_ids if way is Continuation.EXACT else (),
             )
+            if way is Continuation.REPEAT:
+                steps = behind(steps, self.claimed.token_ids)
             try:
                 async with aclosing(steps):
                     async for step in steps:

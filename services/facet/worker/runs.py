@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator
 
 import structlog
@@ -11,10 +12,12 @@ from facet.core.errors import StoreUnavailableError
 from facet.core.tasks import cancel_all
 from facet.queue.port import Claimed, Consumer, Verdict
 from facet.worker.engine.port import EngineDeadError
-from facet.worker.log_writer import LogWriter
+from facet.worker.log_writer import LogWriter, RunLog
 from facet.worker.run import Run, Stop, Workplace
 
 _HEARTBEAT_SECONDS = 0.5
+_REWOUND_SECONDS = 10.0
+"""A gateway that still follows a request which the store forgot has queued it anew by then."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +39,10 @@ class Runs:
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self._tasks)
+
+    def tokens(self) -> int:
+        """KV cache that they are expected to take, in tokens."""
+        return sum(run.claimed.charged_tokens for run in self._tasks)
 
     @property
     def has_suspect(self) -> bool:
@@ -79,7 +86,7 @@ class Runs:
         try:
             await self._queue.hand_back(leases)
         except StoreUnavailableError as error:
-            _log.warning("runs.hand_back_failed", error=error.message)
+            _log.warning("runs.hand_back_failed", cause=repr(error.__cause__))
 
     async def _supervise(self, run: Run) -> None:
         try:
@@ -96,13 +103,28 @@ class Runs:
         if not runs:
             return
         try:
-            verdicts = await self._queue.heartbeat([run.claimed.lease for run in runs])
+            verdicts = await self._queue.heartbeat(
+                self._place.worker,
+                self._place.engine.fingerprint,
+                [run.claimed.lease for run in runs],
+            )
         except StoreUnavailableError as error:
             if not self._is_store_away:
-                _log.warning("heartbeat.store_away", error=error.message)
+                _log.warning("heartbeat.store_away", cause=repr(error.__cause__))
             self._is_store_away = True
             return
         self._is_store_away = False
         for run, verdict in zip(runs, verdicts, strict=True):
-            if verdict is Verdict.LEASE_LOST:
-                run.log.lose()
+            _account(run.log, verdict)
+
+
+def _account(log: RunLog, verdict: Verdict) -> None:
+    """Take the store's answer to a heartbeat."""
+    if verdict is Verdict.LEASE_LOST:
+        log.lose()
+    elif verdict is Verdict.OK:
+        log.take_back()
+    else:
+        log.rewind()
+        if log.rewound_at and time.monotonic() - log.rewound_at > _REWOUND_SECONDS:
+            log.lose()

@@ -32,7 +32,7 @@ class WorkerSettings(ServiceSettings):
     name: str = Field(default_factory=_default_name, min_length=1)
     """Unique among the workers of a model."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    drain_seconds: float = Field(default=30.0, ge=0)
+    drain_seconds: float = Field(default=8.0, ge=0)
     """After SIGTERM, running requests may finish for so long; the others are handed back."""
     claim_ahead: int = Field(default=2, ge=0, le=16)
     """Requests claimed beyond the engine's capacity, to fetch their media and render them."""
@@ -64,5 +64,7 @@ class WorkerSettings(ServiceSettings):
     simulated_step_ms: float = Field(default=5.0, ge=0)
     simulated_prefill_tokens_per_second: float = Field(default=50_000.0, gt=0)
     simulated_acceptance_rate: float = Field(default=0.6, ge=0, le=1)
+    simulated_kv_tokens: int = Field(default=1 << 20, ge=1)
+    """KV cache of the simulated engine, in tokens."""
     simulated_faults: str = ""
     """Faults of every request, as in prompts; see `facet.worker.engine.simulated`."""

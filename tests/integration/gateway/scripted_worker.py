@@ -32,7 +32,7 @@ class ScriptedWorker:
             result = await self.queue.claim(claim)
             if result.claimed:
                 return ScriptedJob(self.queue, result.claimed[0])
-            await self.queue.wait_for_work(200)
+            await self.queue.wait_for_work("worker-1", 200)
         raise AssertionError("nothing to claim")
 
 
@@ -63,7 +63,7 @@ class ScriptedJob:
         await self._end(Event(finished=Finished(failure=failure)), failure.SerializeToString())
 
     async def is_lost(self) -> bool:
-        [verdict] = await self._queue.heartbeat([self.claimed.lease])
+        [verdict] = await self._queue.heartbeat("worker-1", "print-1", [self.claimed.lease])
         return verdict is Verdict.LEASE_LOST
 
     async def _append(self, *events: Event) -> None:

@@ -53,7 +53,7 @@ async def test_request_is_refused_with_its_fields_when_it_is_wrong(bench: Bench,
         error = await error_of(call)
         assert (error.code(), info_of(error).reason) == (code, reason)
         assert _fields_of(error) == fields
-    assert await bench.queue.depth() == 0
+    assert (await bench.queue.depth()).waiting == 0
 
 
 def _fields_of(error: grpc.aio.AioRpcError) -> list[str]:

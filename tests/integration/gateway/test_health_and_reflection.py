@@ -16,10 +16,6 @@ from facet.api.v1.admin_service_pb2_grpc import AdminServiceStub
 from facet.api.v1.inference_service_pb2 import (
     ConverseRequest,
     CountTokensRequest,
-    DeleteGenerationRequest,
-    GetGenerationRequest,
-    ListGenerationsRequest,
-    SubmitGenerationRequest,
     TranscribeRequest,
 )
 from facet.api.v1.media_service_pb2 import GetMediaRequest, UploadMediaRequest
@@ -93,10 +89,6 @@ async def test_models_are_told_with_their_live_workers_when_listed(bench: Bench)
 async def test_rpc_is_named_when_it_is_not_served(bench: Bench) -> None:
     inference, media = bench.inference, MediaServiceStub(bench.channel)
     calls: dict[str, Any] = {
-        "InferenceService/SubmitGeneration": inference.SubmitGeneration(SubmitGenerationRequest()),
-        "InferenceService/GetGeneration": inference.GetGeneration(GetGenerationRequest()),
-        "InferenceService/ListGenerations": inference.ListGenerations(ListGenerationsRequest()),
-        "InferenceService/DeleteGeneration": inference.DeleteGeneration(DeleteGenerationRequest()),
         "InferenceService/CountTokens": inference.CountTokens(CountTokensRequest()),
         "InferenceService/Converse": inference.Converse(iter([ConverseRequest()])).read(),
         "InferenceService/Transcribe": inference.Transcribe(iter([TranscribeRequest()])).read(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ async def test_nothing_is_lost_and_little_is_held_when_a_client_stalls(
     route = bench.gateway.catalogue.routes[0]
     read, read_bytes = route.queue.read, 0
 
-    async def counted(cursors: dict[str, str], **options: Any) -> dict[str, list[LogEntry]]:
+    async def counted(cursors: Mapping[str, int], **options: Any) -> dict[str, list[LogEntry]]:
         nonlocal read_bytes
         news = await read(cursors, **options)
         read_bytes += sum(len(e.response) for e in news.get(stalled_id, ()))

@@ -13,7 +13,7 @@ from facet.api.v1.inference_service_pb2 import (
 )
 from facet.api.v1.model_service_pb2 import ListModelsRequest
 from facet.api.v1.model_service_pb2_grpc import ModelServiceStub
-from facet.gateway.authenticator import ApiKey, KeyFileAuthenticator
+from facet.gateway.authenticator import ApiKey, KeyFileAuthenticator, Principal
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import failure_of, generation_id_of, rest_of, streamed
 
@@ -27,7 +27,8 @@ NAMED_IN_METADATA = (("tenant", "bob"), ("x-tenant", "bob"), ("facet-tenant", "b
 @pytest.fixture
 async def keyed(benches: BenchMaker) -> Bench:
     keys = [
-        ApiKey(name, hashlib.sha256(f"{name}-key".encode()).digest()) for name in ("alice", "bob")
+        ApiKey(Principal(name), hashlib.sha256(f"{name}-key".encode()).digest())
+        for name in ("alice", "bob")
     ]
     return await benches.start(KeyFileAuthenticator(keys))
 
@@ -71,4 +72,4 @@ async def test_call_is_refused_when_the_key_is_not_known(
     ):
         code, info = await failure_of(call)
         assert (code, info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
-    assert await keyed.queue.depth() == 0
+    assert (await keyed.queue.depth()).waiting == 0

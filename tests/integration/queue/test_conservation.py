@@ -66,9 +66,17 @@ def timeless(answer: object) -> object:
     if isinstance(answer, Claimed):
         return dataclasses.replace(answer, waited_ms=0, remaining_ms=0)
     if isinstance(answer, Status):
-        return dataclasses.replace(answer, created_ms=0, remaining_ms=0)
+        return dataclasses.replace(
+            answer,
+            created_ms=0,
+            remaining_ms=0,
+            wait_ms=None,
+            ended_ms=0,
+            expires_ms=0,
+            origin="",
+        )
     if isinstance(answer, Submitted):
-        return dataclasses.replace(answer, remaining_ms=0)
+        return dataclasses.replace(answer, remaining_ms=0, origin="")
     return answer
 
 
@@ -118,6 +126,7 @@ class Histories(RuleBasedStateMachine):
             reader_grace_ms=grace_ms,
             request_id=request_id,
             body_digest=body,
+            tenant=TENANT,
         )
         submitted = self.both(lambda queue: queue.submit(request))
         if not isinstance(submitted, type) and submitted.is_new:
@@ -165,7 +174,7 @@ class Histories(RuleBasedStateMachine):
     def heartbeat(self, data: st.DataObject) -> None:
         claimed = data.draw(st.lists(st.sampled_from(self.claimed), max_size=4))
         leases = [each.lease for each in claimed]
-        self.both(lambda queue: queue.heartbeat(leases))
+        self.both(lambda queue: queue.heartbeat("worker-1", "print-1", leases))
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data())
@@ -181,9 +190,9 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data())
-    def touch_readers(self, data: st.DataObject) -> None:
+    def follow(self, data: st.DataObject) -> None:
         ids = data.draw(st.lists(st.sampled_from(self.ids), max_size=4))
-        self.both(lambda queue: queue.touch_readers(ids))
+        self.both(lambda queue: queue.follow("reader-1", dict.fromkeys(ids, 0)))
 
     @rule(steps=st.sampled_from([1, 1, 1, 2, 4]), is_swept=st.booleans())
     def advance(self, steps: int, is_swept: bool) -> None:
@@ -200,7 +209,8 @@ class Histories(RuleBasedStateMachine):
             status = self.both(methodcaller("status", generation_id, TENANT))
             assert not isinstance(status, type)
             states.append(status.state)
-        assert self.both(lambda queue: queue.depth()) == states.count(State.WAITING)
+        for world in (self.memory, self.redis):
+            assert self.run(world.queue.depth()).waiting == states.count(State.WAITING)
         assert self.run(self.redis.redis.zcard(self.redis.keys.single("leases"))) == states.count(
             State.LEASED
         )

@@ -41,10 +41,12 @@ async def test_everything_lapses_after_the_retention_when_ended(
         await world.queue.write([append(await claim_one(world), token_ids=[1])])
     await world.queue.cancel("g-0-1", TENANT)
     names = await world.stored_names()
-    assert not any(":envelope:" in name for name in names)
-    lives = [await world.redis.pttl(name) for name in names]
-    assert all(0 < life <= 90_000 for life in lives)
-    assert len(lives) == (4 if is_leased else 3)
+    assert not any(":e:" in name for name in names)
+    assert len(names) == (4 if is_leased else 3)
+    await world.advance(90_001)
+    await world.queue.sweep()
+    assert await world.stored_names() == set()
+    assert not await world.redis.exists(world.keys.of("index", TENANT))
 
 
 async def test_indexes_are_empty_when_all_requests_have_ended(world: RedisWorld) -> None:
@@ -57,15 +59,15 @@ async def test_indexes_are_empty_when_all_requests_have_ended(world: RedisWorld)
     await world.queue.claim(claim(limit=9))
     for i in range(4):
         await world.queue.cancel(f"g-0-{i}", TENANT)
-    for name in ("lanes", "leases", "deadlines", "readers", "alone", "dead"):
+    for name in ("lanes", "leases", "timers", "alone", "dead"):
         assert not await world.redis.exists(world.keys.single(name)), name
 
 
 async def test_no_index_holds_a_request_when_readers_touch_it_ended(world: RedisWorld) -> None:
     await world.queue.submit(submission(reader_grace_ms=60_000))
     await world.queue.cancel("g-0-1", TENANT)
-    await world.queue.touch_readers(["g-0-1"])
-    assert not await world.redis.exists(world.keys.single("readers"))
+    await world.queue.follow("reader-1", {"g-0-1": 0})
+    assert not await world.redis.exists(world.keys.single("timers"))
 
 
 async def test_lapsed_reports_are_dropped_when_swept(world: RedisWorld) -> None:
@@ -90,8 +92,7 @@ async def test_nothing_stands_in_the_way_when_records_vanished(
     if not is_leased:
         assert (await claim_one(world)).lease.generation_id == "g-0-2"
     await lapse_leases(world)
-    assert await world.queue.depth() == 1
-    for name in ("leases", "deadlines", "readers"):
+    for name in ("leases", "timers"):
         assert await world.redis.zscore(world.keys.single(name), "g-0-1") is None, name
 
 
@@ -109,7 +110,6 @@ async def test_all_keys_share_one_slot_when_everything_is_used(world: RedisWorld
     await world.queue.submit(submission(request_id="order-1", reader_grace_ms=10_000))
     await world.queue.write([append(await claim_one(world), token_ids=[1])])
     await world.queue.report("worker-1", b"report")
-    await world.queue.interrupt()
     await world.queue.sweep()
     ours = [
         key.decode()

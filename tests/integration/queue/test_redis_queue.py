@@ -57,6 +57,10 @@ class TestSuspects(sweeping.SuspectContract):
     pass
 
 
+class TestFollow(reading.FollowContract):
+    pass
+
+
 class TestRead(reading.ReadContract):
     pass
 

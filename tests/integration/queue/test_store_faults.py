@@ -34,10 +34,11 @@ CALLS: dict[str, Call] = {
     "submit": lambda queue: queue.submit(submission()),
     "cancel": lambda queue: queue.cancel("g-0-1", TENANT),
     "status": lambda queue: queue.status("g-0-1", TENANT),
-    "touch_readers": lambda queue: queue.touch_readers(["g-0-1"]),
-    "read": lambda queue: queue.read({"g-0-1": "0"}, block_ms=200, limit=1),
+    "follow": lambda queue: queue.follow("reader-1", {"g-0-1": 0}),
+    "receive": lambda queue: queue.receive("reader-1", "0", block_ms=200),
+    "read": lambda queue: queue.read({"g-0-1": 0}, limit=1),
     "claim": lambda queue: queue.claim(claim()),
-    "wait_for_work": lambda queue: queue.wait_for_work(200),
+    "wait_for_work": lambda queue: queue.wait_for_work("worker-1", 200),
     "sweep": lambda queue: queue.sweep(),
     "reports": lambda queue: queue.reports(),
     "report": lambda queue: queue.report("worker-1", b"report"),
@@ -69,7 +70,6 @@ async def assert_unavailable_soon(call: Call, queue: RedisQueue) -> None:
 async def test_call_fails_soon_when_no_server_listens(call: Call) -> None:
     queue = RedisQueue.connect(f"redis://127.0.0.1:{free_port()}", release="none", model="nano")
     await assert_unavailable_soon(call, queue)
-    await queue.interrupt()
     await queue.close()
 
 
@@ -85,7 +85,7 @@ async def test_calls_fail_soon_and_work_again_when_the_server_hangs(
         own_redis_server.resume()
     await own_world.queue.ping()
     await own_world.queue.submit(submission())
-    assert await own_world.queue.depth() <= 1
+    assert (await own_world.queue.depth()).waiting <= 1
     assert (await own_world.queue.status("g-0-1", TENANT)).state in set(State)
 
 
@@ -115,7 +115,7 @@ async def test_nothing_accepted_is_lost_when_the_server_is_killed(
     results = await own_world.queue.write([append(running, 2, [3])])
     assert [result.verdict for result in results] == [Verdict.OK]
     assert (await claim_one(own_world)).lease.generation_id == "g-0-2"
-    assert await own_world.queue.heartbeat([running.lease]) == [Verdict.OK]
+    assert await own_world.queue.heartbeat("worker-1", "print-1", [running.lease]) == [Verdict.OK]
 
 
 async def test_lease_survives_when_the_server_was_away_longer_than_it(
@@ -127,7 +127,7 @@ async def test_lease_survives_when_the_server_was_away_longer_than_it(
     await restart_after_kill(own_redis_server)
     await own_world.advance(20_000)
     assert (await own_world.queue.sweep()).reaped == 0
-    assert await own_world.queue.heartbeat([claimed.lease]) == [Verdict.OK]
+    assert await own_world.queue.heartbeat("worker-1", "print-1", [claimed.lease]) == [Verdict.OK]
     assert (await own_world.queue.status("g-0-1", TENANT)).deaths == 0
 
 
@@ -138,11 +138,11 @@ async def test_waiting_calls_end_with_an_error_when_the_server_dies(
         return bool((await own_world.redis.info("clients"))["blocked_clients"] == 2)
 
     async def read() -> None:
-        await own_world.queue.read({"g-0-1": "0"}, block_ms=60_000, limit=1)
+        await own_world.queue.receive("reader-1", "0", block_ms=60_000)
 
     async def wait() -> None:
         while True:
-            await own_world.queue.wait_for_work(1_000)
+            await own_world.queue.wait_for_work("worker-1", 1_000)
 
     waits = [asyncio.create_task(read()), asyncio.create_task(wait())]
     await until(both_wait)
@@ -155,11 +155,11 @@ async def test_waiting_calls_end_with_an_error_when_the_server_dies(
 async def test_scripts_are_loaded_again_when_the_server_forgot_them(world: RedisWorld) -> None:
     await world.queue.submit(submission())
     await world.redis.script_flush()
-    assert await world.queue.depth() == 1
+    assert (await world.queue.depth()).waiting == 1
     await claim_one(world)
     await world.redis.script_flush()
     await lapse_leases(world)
-    assert await world.queue.depth() == 1
+    assert (await world.queue.depth()).waiting == 1
 
 
 async def test_queue_works_when_the_service_blocks_admin_commands(
@@ -173,7 +173,6 @@ async def test_queue_works_when_the_service_blocks_admin_commands(
     try:
         for call in CALLS.values():
             await call(queue)
-        await queue.interrupt()
     finally:
         await queue.close()
         server.stop()

@@ -110,7 +110,7 @@ async def submit(
 
 async def log_of(queue: RedisQueue, generation_id: str) -> list[event_pb2.Event]:
     """All events so far."""
-    logs = await queue.read({generation_id: "0"}, block_ms=0, limit=10_000)
+    logs = await queue.read({generation_id: 0}, limit=10_000)
     return [
         event
         for entry in logs.get(generation_id, [])

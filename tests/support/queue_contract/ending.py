@@ -6,6 +6,7 @@ import pytest
 
 from facet.api.v1 import error_pb2, generation_pb2
 from facet.core.errors import GenerationNotFoundError, Reason
+from facet.queue.limits import MAX_SWEEP
 from facet.queue.port import State, Verdict
 from tests.support.queue_contract.world import (
     STEP_MS,
@@ -32,7 +33,7 @@ class CancelContract:
         assert event.finished.failure.reason == Reason.ERROR_REASON_CANCELLED
         assert event.finished.failure.metadata["has_run"] == "false"
         assert (await world.queue.claim(claim())).claimed == ()
-        assert await world.queue.depth() == 0
+        assert (await world.queue.depth()).waiting == 0
 
     @pytest.mark.parametrize("event_count", [1, 127, 128, 300])
     async def test_terminal_event_follows_the_log_when_cancelled_running(
@@ -46,7 +47,9 @@ class CancelContract:
         assert event.offset == event_count
         assert (event.token_start, event.token_end) == (event_count + 1, event_count + 1)
         assert event.finished.failure.metadata["has_run"] == "true"
-        assert await world.queue.heartbeat([claimed.lease]) == [Verdict.LEASE_LOST]
+        assert await world.queue.heartbeat("worker-1", "print-1", [claimed.lease]) == [
+            Verdict.LEASE_LOST
+        ]
         (result,) = await world.queue.write([append(claimed, event_count)])
         assert result.verdict is Verdict.LEASE_LOST
 
@@ -101,7 +104,9 @@ class DeadlineContract:
         await world.queue.sweep()
         await world.advance(STEP_MS)
         assert (await world.queue.sweep()).expired == 1
-        assert await world.queue.heartbeat([claimed.lease]) == [Verdict.LEASE_LOST]
+        assert await world.queue.heartbeat("worker-1", "print-1", [claimed.lease]) == [
+            Verdict.LEASE_LOST
+        ]
         event = await terminal_of(world)
         assert (event.offset, event.token_end) == (1, 2)
         assert event.finished.failure.metadata["has_run"] == "true"
@@ -118,10 +123,10 @@ class DeadlineContract:
             await world.queue.submit(submission(f"g-0-{i}", deadline_ms=2_000))
         await world.queue.sweep()
         await world.advance(STEP_MS)
-        results = [await world.queue.sweep() for _ in range(3)]
-        assert [result.expired for result in results] == [100, 100, 50]
-        assert [result.has_more for result in results] == [True, True, False]
-        assert await world.queue.depth() == 0
+        results = [await world.queue.sweep() for _ in range(5)]
+        assert [result.expired for result in results] == [MAX_SWEEP] * 5
+        assert [result.has_more for result in results] == [True] * 5
+        assert (await world.queue.depth()).waiting == 0
 
 
 class ReaderPresenceContract:
@@ -141,19 +146,21 @@ class ReaderPresenceContract:
         await world.queue.sweep()
         await world.advance(STEP_MS)
         await world.queue.sweep()
-        assert await world.queue.heartbeat([claimed.lease]) == [Verdict.LEASE_LOST]
+        assert await world.queue.heartbeat("worker-1", "print-1", [claimed.lease]) == [
+            Verdict.LEASE_LOST
+        ]
 
     async def test_request_lives_when_readers_renew_their_presence(self, world: World) -> None:
         await world.queue.submit(submission(reader_grace_ms=4_000))
         for _ in range(3):
             await world.queue.sweep()
             await world.advance(STEP_MS)
-            await world.queue.touch_readers(["g-0-1", "g-0-none"])
+            await world.queue.follow("reader-1", {"g-0-1": 0, "g-0-none": 0})
         assert (await world.queue.sweep()).abandoned == 0
 
     async def test_request_lives_without_readers_when_it_has_no_grace(self, world: World) -> None:
         await world.queue.submit(submission(reader_grace_ms=None))
-        await world.queue.touch_readers(["g-0-1"])
+        await world.queue.follow("reader-1", {"g-0-1": 0})
         for _ in range(6):
             await world.queue.sweep()
             await world.advance(STEP_MS)
@@ -162,7 +169,7 @@ class ReaderPresenceContract:
     async def test_ended_request_stays_ended_when_readers_touch_it(self, world: World) -> None:
         await world.queue.submit(submission(reader_grace_ms=2_000))
         await world.queue.cancel("g-0-1", TENANT)
-        await world.queue.touch_readers(["g-0-1"])
+        await world.queue.follow("reader-1", {"g-0-1": 0})
         await world.queue.sweep()
         await world.advance(STEP_MS)
         assert (await world.queue.sweep()).abandoned == 0

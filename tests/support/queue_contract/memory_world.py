@@ -5,9 +5,9 @@ from __future__ import annotations
 from facet.core.errors import GenerationNotFoundError
 from facet.queue.limits import QueueLimits
 from facet.queue.memory_queue import MemoryQueue
-from tests.support.queue_contract.world import TENANT
+from tests.support.queue_contract.world import START_MS, TENANT
 
-LIMITS = QueueLimits(max_waiting=260)
+LIMITS = QueueLimits(max_waiting=260, dead_letter_ms=400_000)
 
 
 class MemoryWorld:
@@ -15,13 +15,17 @@ class MemoryWorld:
 
     def __init__(self, limits: QueueLimits = LIMITS) -> None:
         self.limits = limits
-        self._now_ms = 1_000_000
+        self._now_ms = START_MS
         self._queue = MemoryQueue(limits, clock_ms=lambda: self._now_ms)
 
     @property
     def queue(self) -> MemoryQueue:
         """See `World.queue`."""
         return self._queue
+
+    def with_limits(self, limits: QueueLimits) -> MemoryWorld:
+        """See `World.with_limits`."""
+        return MemoryWorld(limits)
 
     async def advance(self, milliseconds: int) -> None:
         """See `World.advance`."""
@@ -37,3 +41,6 @@ class MemoryWorld:
                 continue
             found.add(f"g-0-{number}")
         return found
+
+    async def lose_store(self) -> None:
+        """See `World.lose_store`."""

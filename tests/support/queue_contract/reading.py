@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from dataclasses import replace
 
+from facet.queue.limits import INBOX_MS
+from facet.queue.port import Followed
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,
@@ -20,73 +22,83 @@ BLOCK_MS = 5_000
 
 
 class ReadContract:
-    async def test_only_news_come_when_the_cursor_is_moved(self, world: World) -> None:
+    async def test_only_news_come_when_the_offset_is_moved(self, world: World) -> None:
         await world.queue.submit(submission())
         claimed = await claim_one(world)
         await world.queue.write([append(claimed, 0, count=3), append(claimed, 3)])
         first, second = await log_of(world)
-        news = await world.queue.read({"g-0-1": first.cursor}, block_ms=0, limit=10)
-        assert news == {"g-0-1": [second]}
-        assert await world.queue.read({"g-0-1": second.cursor}, block_ms=0, limit=10) == {}
+        assert await world.queue.read({"g-0-1": 3}, limit=10) == {"g-0-1": [second]}
+        assert await world.queue.read({"g-0-1": 4}, limit=10) == {}
+        assert await world.queue.read({"g-0-1": 1}, limit=10) == {"g-0-1": [first, second]}
+        assert await world.queue.read({"g-0-none": 0}, limit=10) == {}
 
     async def test_entries_are_limited_when_there_are_more(self, world: World) -> None:
         await world.queue.submit(submission())
         claimed = await claim_one(world)
         await world.queue.write([append(claimed, offset) for offset in range(5)])
-        cursor, offsets = "0", []
-        while news := await world.queue.read({"g-0-1": cursor}, block_ms=0, limit=2):
+        offsets: list[int] = []
+        while news := await world.queue.read({"g-0-1": len(offsets)}, limit=2):
             assert len(news["g-0-1"]) <= 2
             offsets += [entry.first_offset for entry in news["g-0-1"]]
-            cursor = news["g-0-1"][-1].cursor
         assert offsets == [0, 1, 2, 3, 4]
 
-    async def test_read_waits_when_nothing_is_logged_yet(self, world: World) -> None:
-        await world.queue.submit(submission())
-        reading = asyncio.create_task(
-            world.queue.read({"g-0-1": "0", "g-0-none": "0"}, block_ms=BLOCK_MS, limit=10)
-        )
+    async def test_all_logs_are_read_when_there_are_many(self, world: World) -> None:
+        cursors = {f"g-0-{i}": 0 for i in range(40)}
+        for name in cursors:
+            await world.queue.submit(submission(name))
+            await world.queue.cancel(name, TENANT)
+        assert set(await world.queue.read(cursors, limit=10)) == set(cursors)
+
+
+class FollowContract:
+    async def test_entries_arrive_when_a_submission_names_its_follower(self, world: World) -> None:
+        await world.queue.follow("reader-1", {})
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        receiving = asyncio.create_task(world.queue.receive("reader-1", "0", block_ms=BLOCK_MS))
         claimed = await claim_one(world)
-        began = time.monotonic()
-        await world.queue.write([finish(claimed, failure=b"why")])
-        (entry,) = (await reading)["g-0-1"]
+        await world.queue.write([append(claimed, 0, count=2)])
+        inbox = await receiving
+        while not inbox.entries:
+            inbox = await world.queue.receive("reader-1", inbox.cursor, block_ms=BLOCK_MS)
+        (entry,) = inbox.entries
+        assert (entry.generation_id, entry.first_offset, entry.event_count) == ("g-0-1", 0, 2)
+        await world.queue.write([finish(claimed, 2, failure=b"why")])
+        inbox = await world.queue.receive("reader-1", inbox.cursor, block_ms=BLOCK_MS)
+        (entry,) = inbox.entries
         assert (entry.is_terminal, entry.failure) == (True, b"why")
-        assert time.monotonic() - began < 1
+        inbox = await world.queue.receive("reader-1", inbox.cursor, block_ms=20)
+        assert inbox.entries == ()
 
-    async def test_read_ends_empty_when_the_time_is_over(self, world: World) -> None:
-        began = time.monotonic()
-        assert await world.queue.read({"g-0-1": "0"}, block_ms=60, limit=10) == {}
-        assert 0.05 <= time.monotonic() - began < 1
+    async def test_both_get_entries_when_two_follow_one_log(self, world: World) -> None:
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, 0)])
+        for reader in ("reader-1", "reader-2"):
+            followed = await world.queue.follow(reader, {"g-0-1": 0, "g-0-none": 0})
+            assert followed["g-0-1"] == Followed(is_known=True, next_offset=1)
+            assert not followed["g-0-none"].is_known
+        await world.queue.write([append(claimed, 1)])
+        await world.queue.unfollow("reader-2", ["g-0-1"])
+        await world.queue.write([append(claimed, 2)])
+        assert await _arrived(world, "reader-1") == [1, 2]
+        assert await _arrived(world, "reader-2") == [1]
 
-    async def test_read_ends_empty_when_interrupted(self, world: World) -> None:
-        for _ in range(2):
-            reading = asyncio.create_task(
-                world.queue.read({"g-0-1": "0"}, block_ms=BLOCK_MS, limit=10)
-            )
-            began = time.monotonic()
-            await world.queue.interrupt()
-            assert await reading == {}
-            assert time.monotonic() - began < 1
+    async def test_nothing_is_put_in_an_inbox_when_its_follower_is_gone(self, world: World) -> None:
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        await world.queue.follow("reader-1", {"g-0-1": 0})
+        await world.advance(INBOX_MS + 1)
+        await world.queue.heartbeat("worker-1", "print-1", [claimed.lease])
+        await world.queue.write([append(claimed, 0)])
+        assert await _arrived(world, "reader-1") == []
+        await world.queue.follow("reader-1", {"g-0-1": 0})
+        await world.queue.write([append(claimed, 1)])
+        assert await _arrived(world, "reader-1") == [1]
 
-    async def test_next_read_ends_when_interrupted_before(self, world: World) -> None:
-        await world.queue.interrupt()
-        began = time.monotonic()
-        assert await world.queue.read({"g-0-1": "0"}, block_ms=BLOCK_MS, limit=10) == {}
-        assert time.monotonic() - began < 1
 
-    async def test_read_can_be_interrupted_when_it_waits_for_nothing(self, world: World) -> None:
-        reading = asyncio.create_task(world.queue.read({}, block_ms=BLOCK_MS, limit=10))
-        await world.queue.interrupt()
-        assert await asyncio.wait_for(reading, 1) == {}
-
-    async def test_all_readers_get_all_entries_when_reading_together(self, world: World) -> None:
-        for i in range(3):
-            await world.queue.submit(submission(f"g-0-{i}"))
-            await world.queue.cancel(f"g-0-{i}", TENANT)
-        cursors = {f"g-0-{i}": "0" for i in range(3)}
-        reads = await asyncio.gather(
-            *(world.queue.read(cursors, block_ms=0, limit=10) for _ in range(2))
-        )
-        assert [set(news) for news in reads] == [set(cursors)] * 2
+async def _arrived(world: World, follower: str) -> list[int]:
+    inbox = await world.queue.receive(follower, "0", block_ms=20)
+    return [entry.first_offset for entry in inbox.entries]
 
 
 class ReportContract:

@@ -1,4 +1,4 @@
-"""The queue in Redis with a clock that the test moves: all stored times are moved the other way."""
+"""The queue in Redis with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from facet.queue.limits import QueueLimits
 from facet.queue.redis_queue import RedisQueue
 from tests.support.queue_contract.memory_world import LIMITS
 
-_TIME_SETS = ("leases", "deadlines", "readers", "dead", "workers")
-_RECORD_TIMES = ("born", "due", "score")
-_SWEEPER_TIMES = ("swept", "hold")
+_CLOCK = """
+local function now_us()
+  local time = redis.call('TIME')
+  local ahead = tonumber(redis.call('GET', base .. ':test-clock') or 0)
+  return time[1] * 1000000 + time[2] + ahead * 1000
+end"""
 
 
 class RedisWorld:
@@ -21,7 +24,9 @@ class RedisWorld:
 
     def __init__(self, url: str, release: str, limits: QueueLimits = LIMITS) -> None:
         self.limits = limits
-        self._queue = RedisQueue.connect(url, release=release, model="nano", limits=limits)
+        self._queue = RedisQueue.connect(
+            url, release=release, model="nano", limits=limits, clock=_CLOCK
+        )
         self.url = url
         self.keys = Keys(release, "nano")
         self.redis: Any = Redis.from_url(url, protocol=2, driver_info=None)
@@ -33,14 +38,8 @@ class RedisWorld:
 
     async def advance(self, milliseconds: int) -> None:
         """See `World.advance`."""
-        lanes = [self.keys.of("lane", name.decode()) for name in await self._lanes()]
-        for key in [*map(self.keys.single, _TIME_SETS), *lanes]:
-            for member in await self.redis.zrange(key, 0, -1):
-                await self.redis.zincrby(key, -milliseconds, member)
-        await self._shift(self.keys.single("state"), _SWEEPER_TIMES, milliseconds)
+        await self.redis.incrby(f"{self.keys.base}:test-clock", milliseconds)
         for key in await self.all_keys():
-            if key.startswith(self.keys.of("record", "")):
-                await self._shift(key, _RECORD_TIMES, milliseconds)
             left_ms = await self.redis.pttl(key)
             if left_ms >= 0:
                 await self.redis.pexpire(key, left_ms - milliseconds)
@@ -59,12 +58,3 @@ class RedisWorld:
         """Close all connections."""
         await self.queue.close()
         await self.redis.aclose(close_connection_pool=True)
-
-    async def _lanes(self) -> set[bytes]:
-        lanes: set[bytes] = await self.redis.smembers(self.keys.single("lanes"))
-        return lanes
-
-    async def _shift(self, key: str, fields: tuple[str, ...], milliseconds: int) -> None:
-        for field in fields:
-            if await self.redis.hexists(key, field):
-                await self.redis.hincrby(key, field, -milliseconds)

@@ -46,11 +46,11 @@ class ReapContract:
         await world.advance(30_000)
         result = await world.queue.sweep()
         assert (result.reaped, result.abandoned) == (0, 0)
-        await world.queue.heartbeat([claimed.lease])
-        await world.queue.touch_readers(["g-0-1"])
+        await world.queue.heartbeat("worker-1", "print-1", [claimed.lease])
+        await world.queue.follow("reader-1", {"g-0-1": 0})
         for _ in range(2):
             await world.advance(STEP_MS)
-            await world.queue.heartbeat([claimed.lease])
+            await world.queue.heartbeat("worker-1", "print-1", [claimed.lease])
             assert (await world.queue.sweep()).reaped == 0
         assert (await world.queue.status("g-0-1", TENANT)).state is State.LEASED
 
@@ -93,7 +93,7 @@ class ReapContract:
         await world.queue.sweep()
         await world.advance(world.limits.lease_ms - 1_000)
         assert (await world.queue.sweep()).reaped == 0
-        assert await world.queue.heartbeat([claimed.lease]) == [Verdict.OK]
+        assert await world.queue.heartbeat("worker-1", "print-1", [claimed.lease]) == [Verdict.OK]
 
 
 async def die_with(world: World, *, token_ids: list[int], worker: str = "worker-1") -> Claimed:
@@ -131,7 +131,7 @@ class DeathContract:
         await world.advance(30_000)
         await world.queue.sweep()
         await world.advance(1_000)
-        await world.queue.heartbeat([claimed.lease])
+        await world.queue.heartbeat("worker-1", "print-1", [claimed.lease])
         await lapse_leases(world)
         assert (await world.queue.status("g-0-1", TENANT)).deaths == 1
 
@@ -175,7 +175,7 @@ async def drain_hints(world: World) -> None:
     took_ms = 0.0
     while took_ms < 40:
         began = time.monotonic()
-        await world.queue.wait_for_work(50)
+        await world.queue.wait_for_work("worker-1", 50)
         took_ms = (time.monotonic() - began) * 1000
 
 
@@ -215,10 +215,10 @@ class SuspectContract:
         await world.queue.claim(claim("worker-1", limit=8, held=1))
         await drain_hints(world)
         await world.queue.submit(submission("g-0-2"))
-        await world.queue.wait_for_work(500)
+        await world.queue.wait_for_work("worker-1", 500)
         assert not (await world.queue.claim(claim("worker-1", limit=8, held=1))).may_take_hints
         began = time.monotonic()
-        await world.queue.wait_for_work(900)
+        await world.queue.wait_for_work("worker-1", 900)
         assert time.monotonic() - began < 0.5
         assert names(await world.queue.claim(claim("worker-2", limit=8, held=1))) == ["g-0-2"]
 
@@ -227,7 +227,7 @@ class SuspectContract:
         await drain_hints(world)
         assert not (await world.queue.claim(claim("worker-1", limit=8, held=1))).may_take_hints
         began = time.monotonic()
-        await world.queue.wait_for_work(60)
+        await world.queue.wait_for_work("worker-1", 60)
         assert time.monotonic() - began >= 0.05
 
     async def test_another_worker_is_reserved_when_the_first_is_gone(self, world: World) -> None:
@@ -306,7 +306,7 @@ class SuspectContract:
                 await lapse_leases(world)
             else:
                 await world.queue.write([finish(each) for each in result.claimed])
-        assert await world.queue.depth() == 0
+        assert (await world.queue.depth()).waiting == 0
         reasons = {
             name: (await terminal_of(world, name)).finished.failure.reason
             for name in [*innocents, "g-0-poison"]

@@ -21,6 +21,8 @@ from facet.queue.port import (
 )
 
 TENANT = "tenant-a"
+START_MS = 1_000_000_000
+"""Time of the in-memory world at its beginning."""
 STEP_MS = 3_000
 """Less than a lease, more than half of one: two steps without renewal end it."""
 
@@ -137,7 +139,7 @@ def finish(
 
 async def log_of(world: World, generation_id: str = "g-0-1") -> list[LogEntry]:
     """The whole log."""
-    news = await world.queue.read({generation_id: "0"}, block_ms=0, limit=1_000)
+    news = await world.queue.read({generation_id: 0}, limit=1_000)
     return news.get(generation_id, [])
 
 

@@ -75,7 +75,7 @@ WITH = {"allowed_functions": {"tool_mode": "any"}}
 # Fields that the gateway takes, whose own fields are listed, or that others decide.
 SERVED = {
     "model", "contents", "system_instruction", "tools", "tool_config", "generation_config",
-    "priority", "session_id", "request_id", "on_disconnect", "retention",
+    "priority", "session_id", "request_id", "on_disconnect", "accept_restart", "retention",
     "temperature", "top_p", "top_k", "max_output_tokens", "min_output_tokens", "stop_sequences",
     "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs", "thinking",
     "enabled", "include_thoughts", "text", "inline_data", "function_call", "function_response",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facet.gateway.authenticator import Metadata
+from facet.gateway.authenticator import Metadata, Principal
 
 
 class FakeCall:
@@ -15,6 +15,7 @@ class FakeCall:
         metadata: Metadata = (),
         remaining_seconds: float | None = None,
     ) -> None:
+        self.principal = Principal(tenant)
         self.tenant = tenant
         self.metadata = metadata
         self.announced: list[str] = []

@@ -30,7 +30,6 @@ def entry(
     for index, event in enumerate(events):
         event.offset = first_offset + index
     return LogEntry(
-        cursor=f"after-{first_offset}",
         first_offset=first_offset,
         event_count=len(events),
         response=StreamGenerateContentResponse(events=events).SerializeToString(),

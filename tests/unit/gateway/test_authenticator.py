@@ -39,7 +39,7 @@ async def test_tenant_is_found_when_the_key_is_known(
 ) -> None:
     authenticator = KeyFileAuthenticator.from_file(key_file)
     metadata = [("x-tenant", "mallory"), ("authorization", header)]
-    assert await authenticator.authenticate(metadata) == tenant
+    assert (await authenticator.authenticate(metadata)).tenant == tenant
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_line_is_named_when_it_is_malformed(tmp_path: Path) -> None:
 async def test_anonymous_is_allowed_when_only_this_machine_can_call(listen: str) -> None:
     authenticator = choose_authenticator(listen, None)
     assert isinstance(authenticator, AnonymousAuthenticator)
-    assert await authenticator.authenticate([("tenant", "alice")]) == ANONYMOUS
+    assert (await authenticator.authenticate([("tenant", "alice")])).tenant == ANONYMOUS
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from facet.core.errors import (
     DeadlineExceededError,
     EngineStalledError,
-    LogLostError,
     StoreUnavailableError,
 )
 from facet.gateway import follower as follower_module
@@ -68,15 +67,6 @@ async def test_events_are_delivered_when_they_arrive() -> None:
         assert batch.response == entry(0, "a").response
 
 
-async def test_loss_is_told_when_the_store_does_not_know_the_generation() -> None:
-    queue = MemoryQueue()
-    with LogReader(queue).subscribe("gone") as subscription:
-        follower = Follower(queue, subscription, tenant=TENANT, ends_at=time.monotonic() + 5)
-        with pytest.raises(LogLostError) as caught:
-            await follower.next()
-    assert caught.value.metadata == {"generation_id": "gone", "next_offset": "0"}
-
-
 async def test_stream_is_held_until_its_deadline_when_the_store_is_away() -> None:
     queue = AwayQueue()
     started = time.monotonic()
@@ -97,7 +87,7 @@ async def test_log_is_followed_to_its_end_when_its_deadline_is_long_over() -> No
         reading = asyncio.create_task(follower.next())
         await asyncio.sleep(0.2)
         assert not reading.done()
-        news = await queue.read({log.generation_id: "0"}, block_ms=0, limit=9)
+        news = await queue.read({log.generation_id: 0}, limit=9)
         subscription.push(news[log.generation_id])
         batch = await reading
         assert isinstance(batch, Batch)

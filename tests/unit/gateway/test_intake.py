@@ -159,7 +159,7 @@ async def test_submission_is_repeated_under_its_id_when_the_store_failed_once(
     queue = RecordingQueue(failures=1, accepts=accepts)
     accepted = await _intake(queue).accept(_request(), FakeCall())
     assert [each.generation_id for each in queue.submissions] == [accepted.generation_id] * 2
-    assert await queue.depth() == 1
+    assert (await queue.depth()).waiting == 1
 
 
 async def test_call_fails_when_the_store_stays_away() -> None:

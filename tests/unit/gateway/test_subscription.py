@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet.core.errors import GatewayDrainingError, LogRegressedError
-from facet.gateway.subscription import Subscription
+from facet.gateway.subscription import KEPT_EVENTS, Subscription
 from tests.unit.gateway.events import entry, offsets
 
 pytestmark = pytest.mark.unit
@@ -77,25 +77,67 @@ async def test_events_begin_at_the_offset_when_attached(
     assert subscription.next_offset == 4
 
 
-async def test_end_is_told_without_events_when_attached_at_the_end() -> None:
-    subscription = _subscription(2)
-    subscription.push([entry(0, "a", is_terminal=True, failure=b"f")])
-    batch = await subscription.next(0)
-    assert batch is not None
-    assert (batch.response, batch.is_terminal, batch.failure) == (b"", True, b"f")
-
-
-@pytest.mark.parametrize("offset", [0, 2, 9])
-async def test_stream_is_aborted_when_the_log_does_not_go_on_where_it_ended(offset: int) -> None:
+async def test_nothing_behind_a_gap_is_taken_when_entries_are_missing() -> None:
     subscription = _subscription()
-    subscription.push([entry(0, "a"), entry(offset, "b")])
+    subscription.push([entry(0, "a"), entry(2, "c")])
     batch = await subscription.next(0)
     assert batch is not None
     assert offsets(batch.response) == [0]
+    assert subscription.wanted_offset == 1
+
+
+async def test_nothing_is_repeated_when_entries_come_again() -> None:
+    subscription = _subscription()
+    subscription.push([entry(0, "a", "b")])
+    subscription.push([entry(0, "a", "b"), entry(1, "b", "c")])
+    batch = await subscription.next(0)
+    assert batch is not None
+    assert offsets(batch.response) == [0, 1, 2]
+
+
+async def test_stream_goes_on_when_a_rewritten_log_holds_the_same_events() -> None:
+    subscription = _subscription()
+    subscription.push([entry(0, "a", "b"), entry(2, "c")])
+    await subscription.next(0)
+    subscription.recheck()
+    assert subscription.wanted_offset == 0
+    # Cut into other entries than before.
+    subscription.push([entry(0, "a"), entry(1, "b", "c", "d")])
+    batch = await subscription.next(0)
+    assert batch is not None
+    assert offsets(batch.response) == [3]
+
+
+async def test_stream_is_aborted_when_a_rewritten_log_holds_other_events() -> None:
+    subscription = _subscription()
+    subscription.push([entry(0, "a", "b"), entry(2, "c")])
+    await subscription.next(0)
+    subscription.recheck()
+    subscription.push([entry(0, "a"), entry(1, "B", "c", "d")])
     with pytest.raises(LogRegressedError) as caught:
         await subscription.next(0)
-    assert caught.value.metadata == {"generation_id": "g", "next_offset": "1"}
+    assert caught.value.metadata == {"generation_id": "g", "next_offset": "3"}
     assert not subscription.wants_more
+
+
+async def test_stream_is_held_when_the_log_is_shorter_than_what_was_delivered() -> None:
+    subscription = _subscription()
+    subscription.push([entry(0, "a", "b"), entry(2, "c")])
+    await subscription.next(0)
+    subscription.recheck()
+    subscription.push([entry(0, "a", "b")])
+    assert await subscription.next(0) is None
+    assert subscription.wants_more
+    subscription.push([entry(2, "c")])
+    assert await subscription.next(0) is None
+
+
+async def test_little_is_kept_when_a_stream_is_long() -> None:
+    subscription = _subscription(buffer_bytes=10**9)
+    for offset in range(2 * KEPT_EVENTS):
+        subscription.push([entry(offset, "x")])
+    subscription.recheck()
+    assert subscription.wanted_offset == KEPT_EVENTS
 
 
 async def test_next_place_is_told_when_draining() -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 def test_all_names_carry_one_hash_tag_when_made() -> None:
     keys = Keys("default", "google/gemma-4-12b")
-    base = "{facet:1:default:google/gemma-4-12b:0}"
+    base = "{facet:2:default:google/gemma-4-12b:0}"
     assert keys.base == base
     assert keys.single("leases") == f"{base}:leases"
     assert keys.of("log", "g-0-1") == f"{base}:log:g-0-1"
@@ -39,7 +39,7 @@ def test_unknown_name_is_refused_when_asked_for() -> None:
 
 def test_scripts_use_the_same_names_when_they_build_keys() -> None:
     keys = Keys("default", "nano")
-    definitions = lua_names()
+    definitions = "\n".join(lua_names())
     singles = re.findall(r"^local (\w+)_key = base \.\. '(.+)'$", definitions, re.MULTILINE)
     families = re.findall(
         r"^local function (\w+)_key\(member\) return base \.\. '(.+)' \.\. member end$",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import SweepResult
+from facet.queue.port import Depth, SweepResult
 from facet.queue.sweeper import Sweeper
 
 pytestmark = pytest.mark.unit
@@ -37,8 +37,11 @@ class ScriptedQueue:
     async def reports(self) -> list[bytes]:
         return []
 
-    async def depth(self) -> int:
-        return 0
+    async def depth(self) -> Depth:
+        raise NotImplementedError
+
+    async def origin(self) -> str:
+        return ""
 
     async def ping(self) -> None:
         return None

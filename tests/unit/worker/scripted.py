@@ -129,7 +129,7 @@ async def claim(queue: MemoryQueue, nonce: str, fingerprint: str = "simulated-1"
 
 async def events_of(queue: MemoryQueue, generation_id: str) -> list[event_pb2.Event]:
     """The whole log."""
-    logs = await queue.read({generation_id: "0"}, block_ms=0, limit=1000)
+    logs = await queue.read({generation_id: 0}, limit=1000)
     return [
         event
         for entry in logs.get(generation_id, [])

@@ -78,11 +78,11 @@ async def test_no_more_is_held_than_capacity_and_claim_ahead() -> None:
     await submit_many(queue, 6)
     async with claiming(queue) as (runs, _, bench):
         await until(lambda: len(runs) == 3, 5)
-        assert await queue.depth() == 3
+        assert (await queue.depth()).waiting == 3
         assert isinstance(bench.engine, Small)
         bench.engine.allow(10_000)
         await until(lambda: len(runs) == 0 and len(queue.claims) > 3, 10)
-        assert await queue.depth() == 0
+        assert (await queue.depth()).waiting == 0
     assert max(claim.held + claim.limit for claim in queue.claims) == 3
 
 
@@ -127,7 +127,7 @@ async def test_what_a_late_answer_brings_is_handed_back_when_the_worker_stops() 
         claimer.stop()
         queue.answer.set()
     assert len(runs) == 0
-    assert await queue.depth() == 2
+    assert (await queue.depth()).waiting == 2
 
 
 class ReservingQueue(RecordingQueue):
@@ -143,9 +143,9 @@ class ReservingQueue(RecordingQueue):
         self.claims.append(claim)
         return ClaimResult((), 60_000, may_take_hints=False)
 
-    async def wait_for_work(self, timeout_ms: int) -> None:
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> None:
         self.waits_after.append(self.claims[-1])
-        await super().wait_for_work(timeout_ms)
+        await super().wait_for_work(worker, timeout_ms)
 
 
 async def test_hints_are_left_to_others_when_the_worker_is_to_empty_itself() -> None:

@@ -61,7 +61,7 @@ def entry(text: str, *ids: int) -> Entry:
 
 
 async def logged(queue: MemoryQueue, name: str = "g") -> bytes:
-    entries = (await queue.read({name: "0"}, block_ms=0, limit=100)).get(name, [])
+    entries = (await queue.read({name: 0}, limit=100)).get(name, [])
     offsets = [e.first_offset for e in entries]
     assert offsets == sorted(set(offsets))
     return b"".join(e.response for e in entries)

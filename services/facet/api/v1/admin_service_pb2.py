@@ -23,52 +23,67 @@ _sym_db = _symbol_database.Default()
 
 
 from facet.api.v1 import error_pb2 as facet_dot_v1_dot_error__pb2
+from facet.api.v1 import generation_pb2 as facet_dot_v1_dot_generation__pb2
 from facet.api.v1 import inference_service_pb2 as facet_dot_v1_dot_inference__service__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x61\x63\x65t/v1/admin_service.proto\x12\x08\x66\x61\x63\x65t.v1\x1a\x14\x66\x61\x63\x65t/v1/error.proto\x1a facet/v1/inference_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x12ListWorkersRequest\"8\n\x13ListWorkersResponse\x12!\n\x07workers\x18\x01 \x03(\x0b\x32\x10.facet.v1.Worker\"\xa0\x01\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\r\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12/\n\x0breport_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\t\"\x13\n\x11ListQueuesRequest\"5\n\x12ListQueuesResponse\x12\x1f\n\x06queues\x18\x01 \x03(\x0b\x32\x0f.facet.v1.Queue\"\x8b\x01\n\x05Queue\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\x12\x0e\n\x06leased\x18\x04 \x01(\x04\x12-\n\noldest_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x06 \x01(\x04\"1\n\x18InspectGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"\x87\x01\n\x19InspectGenerationResponse\x12(\n\ngeneration\x18\x01 \x01(\x0b\x32\x14.facet.v1.Generation\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06\x64\x65\x61ths\x18\x04 \x01(\r\x12\x0e\n\x06worker\x18\x05 \x01(\t\"N\n\x16ListDeadLettersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x17ListDeadLettersResponse\x12*\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x14.facet.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\nDeadLetter\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12-\n\tdead_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x11.facet.v1.Failure\"3\n\x19RedriveDeadLettersRequest\x12\x16\n\x0egeneration_ids\x18\x01 \x03(\t\".\n\x1aRedriveDeadLettersResponse\x12\x10\n\x08redriven\x18\x01 \x01(\r\"3\n\x19\x44iscardDeadLettersRequest\x12\x16\n\x0egeneration_ids\x18\x01 \x03(\t\"/\n\x1a\x44iscardDeadLettersResponse\x12\x11\n\tdiscarded\x18\x01 \x01(\r\"\"\n\x12\x44rainWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xe7\x04\n\x0c\x41\x64minService\x12J\n\x0bListWorkers\x12\x1c.facet.v1.ListWorkersRequest\x1a\x1d.facet.v1.ListWorkersResponse\x12G\n\nListQueues\x12\x1b.facet.v1.ListQueuesRequest\x1a\x1c.facet.v1.ListQueuesResponse\x12\\\n\x11InspectGeneration\x12\".facet.v1.InspectGenerationRequest\x1a#.facet.v1.InspectGenerationResponse\x12V\n\x0fListDeadLetters\x12 .facet.v1.ListDeadLettersRequest\x1a!.facet.v1.ListDeadLettersResponse\x12_\n\x12RedriveDeadLetters\x12#.facet.v1.RedriveDeadLettersRequest\x1a$.facet.v1.RedriveDeadLettersResponse\x12_\n\x12\x44iscardDeadLetters\x12#.facet.v1.DiscardDeadLettersRequest\x1a$.facet.v1.DiscardDeadLettersResponse\x12J\n\x0b\x44rainWorker\x12\x1c.facet.v1.DrainWorkerRequest\x1a\x1d.facet.v1.DrainWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66\x61\x63\x65t/v1/admin_service.proto\x12\x08\x66\x61\x63\x65t.v1\x1a\x14\x66\x61\x63\x65t/v1/error.proto\x1a\x19\x66\x61\x63\x65t/v1/generation.proto\x1a facet/v1/inference_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x12ListWorkersRequest\"8\n\x13ListWorkersResponse\x12!\n\x07workers\x18\x01 \x03(\x0b\x32\x10.facet.v1.Worker\"\xa0\x01\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\r\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12/\n\x0breport_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66ingerprint\x18\x07 \x01(\t\"\x13\n\x11ListQueuesRequest\"5\n\x12ListQueuesResponse\x12\x1f\n\x06queues\x18\x01 \x03(\x0b\x32\x0f.facet.v1.Queue\"\x86\x02\n\x05Queue\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0f\n\x07waiting\x18\x03 \x01(\x04\x12\x0e\n\x06leased\x18\x04 \x01(\x04\x12-\n\noldest_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x06 \x01(\x04\x12%\n\x07\x63lasses\x18\x07 \x03(\x0b\x32\x14.facet.v1.ClassDepth\x12\x15\n\rwaiting_bytes\x18\x08 \x01(\x04\x12\x1f\n\x17\x64rain_tokens_per_second\x18\t \x01(\x01\x12\x1a\n\x12mean_output_tokens\x18\n \x01(\x04\"\x83\x01\n\nClassDepth\x12$\n\x08priority\x18\x01 \x01(\x0e\x32\x12.facet.v1.Priority\x12\x10\n\x08requests\x18\x02 \x01(\x04\x12\x0e\n\x06tokens\x18\x03 \x01(\x04\x12-\n\noldest_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"1\n\x18InspectGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"\x9d\x05\n\x19InspectGenerationResponse\x12(\n\ngeneration\x18\x01 \x01(\x0b\x32\x14.facet.v1.Generation\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06\x64\x65\x61ths\x18\x04 \x01(\r\x12\x0e\n\x06worker\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12$\n\x08priority\x18\x07 \x01(\x0e\x32\x12.facet.v1.Priority\x12(\n\x05needs\x18\x08 \x01(\x0b\x32\x19.facet.v1.GenerationNeeds\x12\x16\n\x0erequests_ahead\x18\t \x01(\x04\x12\x14\n\x0ctokens_ahead\x18\n \x01(\x04\x12\x31\n\x0e\x65stimated_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tremaining\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x65poch\x18\r \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x0e \x01(\t\x12\x15\n\rprompt_tokens\x18\x0f \x01(\x04\x12\x16\n\x0e\x63harged_tokens\x18\x10 \x01(\x04\x12\r\n\x05holds\x18\x11 \x01(\x04\x12\r\n\x05skips\x18\x12 \x01(\x04\x12\x13\n\x0bread_offset\x18\x13 \x01(\x04\x12\x12\n\nreader_lag\x18\x14 \x01(\x04\x12 \n\x04life\x18\x15 \x03(\x0b\x32\x12.facet.v1.LifeStep\x12\x1e\n\x03log\x18\x16 \x03(\x0b\x32\x11.facet.v1.LogStep\x12\"\n\x07timings\x18\x17 \x01(\x0b\x32\x11.facet.v1.Timings\x12&\n\x05usage\x18\x18 \x01(\x0b\x32\x17.facet.v1.UsageMetadata\"w\n\x0fGenerationNeeds\x12\x16\n\x0e\x63ontext_tokens\x18\x01 \x01(\x04\x12!\n\x05media\x18\x02 \x03(\x0e\x32\x12.facet.v1.Modality\x12\x0f\n\x07\x61\x64\x61pter\x18\x03 \x01(\t\x12\x18\n\x10\x65nvelope_version\x18\x04 \x01(\r\"R\n\x08LifeStep\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"7\n\x07LogStep\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"N\n\x16ListDeadLettersRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x17ListDeadLettersResponse\x12*\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x14.facet.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa9\x01\n\nDeadLetter\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12-\n\tdead_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x11.facet.v1.Failure\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\"3\n\x19RedriveDeadLettersRequest\x12\x16\n\x0egeneration_ids\x18\x01 \x03(\t\".\n\x1aRedriveDeadLettersResponse\x12\x10\n\x08redriven\x18\x01 \x01(\r\"3\n\x19\x44iscardDeadLettersRequest\x12\x16\n\x0egeneration_ids\x18\x01 \x03(\t\"/\n\x1a\x44iscardDeadLettersResponse\x12\x11\n\tdiscarded\x18\x01 \x01(\r\"\"\n\x12\x44rainWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse\"%\n\x10ListAuditRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\":\n\x11ListAuditResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.facet.v1.AuditEntry\"s\n\nAuditEntry\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03who\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t2\xad\x05\n\x0c\x41\x64minService\x12J\n\x0bListWorkers\x12\x1c.facet.v1.ListWorkersRequest\x1a\x1d.facet.v1.ListWorkersResponse\x12G\n\nListQueues\x12\x1b.facet.v1.ListQueuesRequest\x1a\x1c.facet.v1.ListQueuesResponse\x12\\\n\x11InspectGeneration\x12\".facet.v1.InspectGenerationRequest\x1a#.facet.v1.InspectGenerationResponse\x12V\n\x0fListDeadLetters\x12 .facet.v1.ListDeadLettersRequest\x1a!.facet.v1.ListDeadLettersResponse\x12_\n\x12RedriveDeadLetters\x12#.facet.v1.RedriveDeadLettersRequest\x1a$.facet.v1.RedriveDeadLettersResponse\x12_\n\x12\x44iscardDeadLetters\x12#.facet.v1.DiscardDeadLettersRequest\x1a$.facet.v1.DiscardDeadLettersResponse\x12J\n\x0b\x44rainWorker\x12\x1c.facet.v1.DrainWorkerRequest\x1a\x1d.facet.v1.DrainWorkerResponse\x12\x44\n\tListAudit\x12\x1a.facet.v1.ListAuditRequest\x1a\x1b.facet.v1.ListAuditResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facet.api.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTWORKERSREQUEST']._serialized_start=163
-  _globals['_LISTWORKERSREQUEST']._serialized_end=183
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=185
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=241
-  _globals['_WORKER']._serialized_start=244
-  _globals['_WORKER']._serialized_end=404
-  _globals['_LISTQUEUESREQUEST']._serialized_start=406
-  _globals['_LISTQUEUESREQUEST']._serialized_end=425
-  _globals['_LISTQUEUESRESPONSE']._serialized_start=427
-  _globals['_LISTQUEUESRESPONSE']._serialized_end=480
-  _globals['_QUEUE']._serialized_start=483
-  _globals['_QUEUE']._serialized_end=622
-  _globals['_INSPECTGENERATIONREQUEST']._serialized_start=624
-  _globals['_INSPECTGENERATIONREQUEST']._serialized_end=673
-  _globals['_INSPECTGENERATIONRESPONSE']._serialized_start=676
-  _globals['_INSPECTGENERATIONRESPONSE']._serialized_end=811
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=813
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=891
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=893
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=987
-  _globals['_DEADLETTER']._serialized_start=990
-  _globals['_DEADLETTER']._serialized_end=1139
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1141
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1192
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1194
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1240
-  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_start=1242
-  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_end=1293
-  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_start=1295
-  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_end=1342
-  _globals['_DRAINWORKERREQUEST']._serialized_start=1344
-  _globals['_DRAINWORKERREQUEST']._serialized_end=1378
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=1380
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=1401
-  _globals['_ADMINSERVICE']._serialized_start=1404
-  _globals['_ADMINSERVICE']._serialized_end=2019
+  _globals['_LISTWORKERSREQUEST']._serialized_start=190
+  _globals['_LISTWORKERSREQUEST']._serialized_end=210
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=212
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=268
+  _globals['_WORKER']._serialized_start=271
+  _globals['_WORKER']._serialized_end=431
+  _globals['_LISTQUEUESREQUEST']._serialized_start=433
+  _globals['_LISTQUEUESREQUEST']._serialized_end=452
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=454
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=507
+  _globals['_QUEUE']._serialized_start=510
+  _globals['_QUEUE']._serialized_end=772
+  _globals['_CLASSDEPTH']._serialized_start=775
+  _globals['_CLASSDEPTH']._serialized_end=906
+  _globals['_INSPECTGENERATIONREQUEST']._serialized_start=908
+  _globals['_INSPECTGENERATIONREQUEST']._serialized_end=957
+  _globals['_INSPECTGENERATIONRESPONSE']._serialized_start=960
+  _globals['_INSPECTGENERATIONRESPONSE']._serialized_end=1629
+  _globals['_GENERATIONNEEDS']._serialized_start=1631
+  _globals['_GENERATIONNEEDS']._serialized_end=1750
+  _globals['_LIFESTEP']._serialized_start=1752
+  _globals['_LIFESTEP']._serialized_end=1834
+  _globals['_LOGSTEP']._serialized_start=1836
+  _globals['_LOGSTEP']._serialized_end=1891
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1893
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1971
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1973
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2067
+  _globals['_DEADLETTER']._serialized_start=2070
+  _globals['_DEADLETTER']._serialized_end=2239
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=2241
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=2292
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=2294
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=2340
+  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_start=2342
+  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_end=2393
+  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_start=2395
+  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_end=2442
+  _globals['_DRAINWORKERREQUEST']._serialized_start=2444
+  _globals['_DRAINWORKERREQUEST']._serialized_end=2478
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=2480
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=2501
+  _globals['_LISTAUDITREQUEST']._serialized_start=2503
+  _globals['_LISTAUDITREQUEST']._serialized_end=2540
+  _globals['_LISTAUDITRESPONSE']._serialized_start=2542
+  _globals['_LISTAUDITRESPONSE']._serialized_end=2600
+  _globals['_AUDITENTRY']._serialized_start=2602
+  _globals['_AUDITENTRY']._serialized_end=2717
+  _globals['_ADMINSERVICE']._serialized_start=2720
+  _globals['_ADMINSERVICE']._serialized_end=3405
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ Operating a deployment. Served on a port of its own, for the admin role only."""
 
 from collections import abc as _abc
 from facet.api.v1 import error_pb2 as _error_pb2
+from facet.api.v1 import generation_pb2 as _generation_pb2
 from facet.api.v1 import inference_service_pb2 as _inference_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -164,6 +165,10 @@ class Queue(_message.Message):
     LEASED_FIELD_NUMBER: _builtins.int
     OLDEST_AGE_FIELD_NUMBER: _builtins.int
     DEAD_LETTERS_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    WAITING_BYTES_FIELD_NUMBER: _builtins.int
+    DRAIN_TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MEAN_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model."""
     shard: _builtins.int
@@ -174,9 +179,19 @@ class Queue(_message.Message):
     """Requests that are leased."""
     dead_letters: _builtins.int
     """Dead letters."""
+    waiting_bytes: _builtins.int
+    """Bytes of the requests that wait."""
+    drain_tokens_per_second: _builtins.float
+    """Estimated tokens that leave the queue in a second; 0 when nothing left it lately."""
+    mean_output_tokens: _builtins.int
+    """Expected output of a request, learned from those that ended."""
     @_builtins.property
     def oldest_age(self) -> _duration_pb2.Duration:
         """Age of the oldest that waits."""
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassDepth]:
+        """What waits by class, best class first."""
 
     def __init__(
         self,
@@ -187,14 +202,54 @@ class Queue(_message.Message):
         leased: _builtins.int = ...,
         oldest_age: _duration_pb2.Duration | None = ...,
         dead_letters: _builtins.int = ...,
+        classes: _abc.Iterable[Global___ClassDepth] | None = ...,
+        waiting_bytes: _builtins.int = ...,
+        drain_tokens_per_second: _builtins.float = ...,
+        mean_output_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_age", b"oldest_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letters", b"dead_letters", "leased", b"leased", "model", b"model", "oldest_age", b"oldest_age", "shard", b"shard", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "dead_letters", b"dead_letters", "drain_tokens_per_second", b"drain_tokens_per_second", "leased", b"leased", "mean_output_tokens", b"mean_output_tokens", "model", b"model", "oldest_age", b"oldest_age", "shard", b"shard", "waiting", b"waiting", "waiting_bytes", b"waiting_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Queue: _TypeAlias = Queue  # noqa: Y015
+
+@_typing.final
+class ClassDepth(_message.Message):
+    """What waits in one class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    OLDEST_AGE_FIELD_NUMBER: _builtins.int
+    priority: _generation_pb2.Priority.ValueType
+    """The class."""
+    requests: _builtins.int
+    """Requests that wait."""
+    tokens: _builtins.int
+    """Their tokens, prompt and expected output together, as estimated."""
+    @_builtins.property
+    def oldest_age(self) -> _duration_pb2.Duration:
+        """Age of the oldest; absent when nothing waits."""
+
+    def __init__(
+        self,
+        *,
+        priority: _generation_pb2.Priority.ValueType = ...,
+        requests: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        oldest_age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_age", b"oldest_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_age", b"oldest_age", "priority", b"priority", "requests", b"requests", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassDepth: _TypeAlias = ClassDepth  # noqa: Y015
 
 @_typing.final
 class InspectGenerationRequest(_message.Message):
@@ -229,17 +284,88 @@ class InspectGenerationResponse(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     DEATHS_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    REQUESTS_AHEAD_FIELD_NUMBER: _builtins.int
+    TOKENS_AHEAD_FIELD_NUMBER: _builtins.int
+    ESTIMATED_WAIT_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    CHARGED_TOKENS_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
+    SKIPS_FIELD_NUMBER: _builtins.int
+    READ_OFFSET_FIELD_NUMBER: _builtins.int
+    READER_LAG_FIELD_NUMBER: _builtins.int
+    LIFE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """The tenant it belongs to."""
     attempts: _builtins.int
     """Attempts so far."""
     deaths: _builtins.int
-    """Attempts that ended with their worker's death."""
+    """Consecutive attempts that ended with their worker's death and brought no token."""
     worker: _builtins.str
-    """The worker that holds it, if one does."""
+    """The worker that holds it or held it last."""
+    model: _builtins.str
+    """The model it is for."""
+    priority: _generation_pb2.Priority.ValueType
+    """Its queue class."""
+    requests_ahead: _builtins.int
+    """Requests ahead of it, approximately; 0 unless it waits."""
+    tokens_ahead: _builtins.int
+    """Estimated tokens ahead of it; 0 unless it waits."""
+    epoch: _builtins.int
+    """Counts its leases; an older one is refused."""
+    fingerprint: _builtins.str
+    """Fingerprint of the engine that its tokens came from, or that claimed it last."""
+    prompt_tokens: _builtins.int
+    """Prompt tokens, as estimated when it was accepted."""
+    charged_tokens: _builtins.int
+    """Tokens charged to its tenant."""
+    holds: _builtins.int
+    """Claims that left it for a worker with a warm cache."""
+    skips: _builtins.int
+    """Claims that had no room for it."""
+    read_offset: _builtins.int
+    """How far its readers were at their last sign of life."""
+    reader_lag: _builtins.int
+    """Events logged beyond `read_offset`."""
     @_builtins.property
     def generation(self) -> _inference_service_pb2.Generation:
         """As the API shows it."""
+
+    @_builtins.property
+    def needs(self) -> Global___GenerationNeeds:
+        """What a worker must offer to run it."""
+
+    @_builtins.property
+    def estimated_wait(self) -> _duration_pb2.Duration:
+        """Estimated wait; absent when unknown."""
+
+    @_builtins.property
+    def remaining(self) -> _duration_pb2.Duration:
+        """Until its deadline; 0 when that has passed."""
+
+    @_builtins.property
+    def life(self) -> _containers.RepeatedCompositeFieldContainer[Global___LifeStep]:
+        """What happened to it from the first claim on, oldest first; the first 100 steps at most."""
+
+    @_builtins.property
+    def log(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogStep]:
+        """What its log tells of its attempts and its end, in the order of offsets."""
+
+    @_builtins.property
+    def timings(self) -> _generation_pb2.Timings:
+        """Where the time went; absent before its end."""
+
+    @_builtins.property
+    def usage(self) -> _generation_pb2.UsageMetadata:
+        """Token accounting; absent before its end."""
 
     def __init__(
         self,
@@ -249,14 +375,131 @@ class InspectGenerationResponse(_message.Message):
         attempts: _builtins.int = ...,
         deaths: _builtins.int = ...,
         worker: _builtins.str = ...,
+        model: _builtins.str = ...,
+        priority: _generation_pb2.Priority.ValueType = ...,
+        needs: Global___GenerationNeeds | None = ...,
+        requests_ahead: _builtins.int = ...,
+        tokens_ahead: _builtins.int = ...,
+        estimated_wait: _duration_pb2.Duration | None = ...,
+        remaining: _duration_pb2.Duration | None = ...,
+        epoch: _builtins.int = ...,
+        fingerprint: _builtins.str = ...,
+        prompt_tokens: _builtins.int = ...,
+        charged_tokens: _builtins.int = ...,
+        holds: _builtins.int = ...,
+        skips: _builtins.int = ...,
+        read_offset: _builtins.int = ...,
+        reader_lag: _builtins.int = ...,
+        life: _abc.Iterable[Global___LifeStep] | None = ...,
+        log: _abc.Iterable[Global___LogStep] | None = ...,
+        timings: _generation_pb2.Timings | None = ...,
+        usage: _generation_pb2.UsageMetadata | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_wait", b"estimated_wait", "generation", b"generation", "needs", b"needs", "remaining", b"remaining", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "deaths", b"deaths", "generation", b"generation", "tenant", b"tenant", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "charged_tokens", b"charged_tokens", "deaths", b"deaths", "epoch", b"epoch", "estimated_wait", b"estimated_wait", "fingerprint", b"fingerprint", "generation", b"generation", "holds", b"holds", "life", b"life", "log", b"log", "model", b"model", "needs", b"needs", "priority", b"priority", "prompt_tokens", b"prompt_tokens", "read_offset", b"read_offset", "reader_lag", b"reader_lag", "remaining", b"remaining", "requests_ahead", b"requests_ahead", "skips", b"skips", "tenant", b"tenant", "timings", b"timings", "tokens_ahead", b"tokens_ahead", "usage", b"usage", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InspectGenerationResponse: _TypeAlias = InspectGenerationResponse  # noqa: Y015
+
+@_typing.final
+class GenerationNeeds(_message.Message):
+    """What a worker must offer to run a request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    MEDIA_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
+    ENVELOPE_VERSION_FIELD_NUMBER: _builtins.int
+    context_tokens: _builtins.int
+    """Prompt and output together are expected to fit in so many tokens of context."""
+    adapter: _builtins.str
+    """The adapter; empty for none."""
+    envelope_version: _builtins.int
+    """Version of the envelope that it is queued in."""
+    @_builtins.property
+    def media(self) -> _containers.RepeatedScalarFieldContainer[_generation_pb2.Modality.ValueType]:
+        """Kinds of media in the prompt."""
+
+    def __init__(
+        self,
+        *,
+        context_tokens: _builtins.int = ...,
+        media: _abc.Iterable[_generation_pb2.Modality.ValueType] | None = ...,
+        adapter: _builtins.str = ...,
+        envelope_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "context_tokens", b"context_tokens", "envelope_version", b"envelope_version", "media", b"media"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerationNeeds: _TypeAlias = GenerationNeeds  # noqa: Y015
+
+@_typing.final
+class LifeStep(_message.Message):
+    """One step in a request's life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """What happened, in a word: claimed, ended and the like."""
+    detail: _builtins.str
+    """With which worker, or why; may be empty."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        what: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "time", b"time", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LifeStep: _TypeAlias = LifeStep  # noqa: Y015
+
+@_typing.final
+class LogStep(_message.Message):
+    """One event of a request's log that tells of its attempts, without content."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Position in the log."""
+    what: _builtins.str
+    """The kind of event: started, resumed, restarted or finished."""
+    detail: _builtins.str
+    """The worker, or the finish reason."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        what: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "offset", b"offset", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogStep: _TypeAlias = LogStep  # noqa: Y015
 
 @_typing.final
 class ListDeadLettersRequest(_message.Message):
@@ -300,7 +543,7 @@ class ListDeadLettersResponse(_message.Message):
     """Empty on the last page."""
     @_builtins.property
     def dead_letters(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeadLetter]:
-        """Newest first."""
+        """By model in the order of configuration; newest first inside a model."""
 
     def __init__(
         self,
@@ -327,12 +570,15 @@ class DeadLetter(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     DEAD_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """Its generation id."""
     model: _builtins.str
     """The model."""
     tenant: _builtins.str
     """The tenant."""
+    size_bytes: _builtins.int
+    """Size of the request."""
     @_builtins.property
     def dead_time(self) -> _timestamp_pb2.Timestamp:
         """When it was given up."""
@@ -349,10 +595,11 @@ class DeadLetter(_message.Message):
         tenant: _builtins.str = ...,
         dead_time: _timestamp_pb2.Timestamp | None = ...,
         failure: _error_pb2.Failure | None = ...,
+        size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dead_time", b"dead_time", "failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_time", b"dead_time", "failure", b"failure", "generation_id", b"generation_id", "model", b"model", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_time", b"dead_time", "failure", b"failure", "generation_id", b"generation_id", "model", b"model", "size_bytes", b"size_bytes", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,7 +614,7 @@ class RedriveDeadLettersRequest(_message.Message):
     GENERATION_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def generation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The generations to redrive."""
+        """The generations to redrive, at most 100; others than dead letters are left alone."""
 
     def __init__(
         self,
@@ -413,7 +660,7 @@ class DiscardDeadLettersRequest(_message.Message):
     GENERATION_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def generation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The generations to discard."""
+        """The generations to discard, at most 100; others than dead letters are left alone."""
 
     def __init__(
         self,
@@ -488,3 +735,89 @@ class DrainWorkerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DrainWorkerResponse: _TypeAlias = DrainWorkerResponse  # noqa: Y015
+
+@_typing.final
+class ListAuditRequest(_message.Message):
+    """Lists what operators did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0 takes 50; at most 1000."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditRequest: _TypeAlias = ListAuditRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditResponse(_message.Message):
+    """What operators did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___AuditEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditResponse: _TypeAlias = ListAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditEntry(_message.Message):
+    """One action of an operator; never content."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    WHO_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    who: _builtins.str
+    """The tenant whose key was used."""
+    action: _builtins.str
+    """What was asked for: redrive, discard or drain."""
+    subject: _builtins.str
+    """The generation or the worker that it was asked for."""
+    model: _builtins.str
+    """The model whose queue it concerns."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        who: _builtins.str = ...,
+        action: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "model", b"model", "subject", b"subject", "time", b"time", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015

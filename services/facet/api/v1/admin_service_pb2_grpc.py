@@ -70,6 +70,11 @@ class AdminServiceStub:
                 request_serializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.SerializeToString,
                 response_deserializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.FromString,
                 _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/facet.v1.AdminService/ListAudit',
+                request_serializer=facet_dot_v1_dot_admin__service__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=facet_dot_v1_dot_admin__service__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -91,7 +96,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def InspectGeneration(self, request, context):
-        """Reads one request's life: attempts, leases, offsets.
+        """Reads one request's life: where it stands, what it needs, attempts, leases, offsets. Never content.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +125,13 @@ class AdminServiceServicer:
 
     def DrainWorker(self, request, context):
         """Makes a worker stop claiming and hand back what it holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Lists what operators did: every changing action is recorded before it is carried out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +174,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DrainWorker,
                     request_deserializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.FromString,
                     response_serializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=facet_dot_v1_dot_admin__service__pb2.ListAuditRequest.FromString,
+                    response_serializer=facet_dot_v1_dot_admin__service__pb2.ListAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +371,33 @@ class AdminService:
             '/facet.v1.AdminService/DrainWorker',
             facet_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.SerializeToString,
             facet_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facet.v1.AdminService/ListAudit',
+            facet_dot_v1_dot_admin__service__pb2.ListAuditRequest.SerializeToString,
+            facet_dot_v1_dot_admin__service__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

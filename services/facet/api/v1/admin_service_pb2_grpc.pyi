@@ -38,7 +38,7 @@ class AdminServiceStub:
     ListQueues: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]
     """Lists the queues with their depth and age."""
     InspectGeneration: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.InspectGenerationRequest, _admin_service_pb2.InspectGenerationResponse]
-    """Reads one request's life: attempts, leases, offsets."""
+    """Reads one request's life: where it stands, what it needs, attempts, leases, offsets. Never content."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeadLettersRequest, _admin_service_pb2.ListDeadLettersResponse]
     """Lists dead letters."""
     RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RedriveDeadLettersRequest, _admin_service_pb2.RedriveDeadLettersResponse]
@@ -47,6 +47,8 @@ class AdminServiceStub:
     """Deletes dead letters."""
     DrainWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DrainWorkerRequest, _admin_service_pb2.DrainWorkerResponse]
     """Makes a worker stop claiming and hand back what it holds."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditRequest, _admin_service_pb2.ListAuditResponse]
+    """Lists what operators did: every changing action is recorded before it is carried out."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -58,7 +60,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListQueues: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
     """Lists the queues with their depth and age."""
     InspectGeneration: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.InspectGenerationRequest, _admin_service_pb2.InspectGenerationResponse]  # type: ignore[assignment]
-    """Reads one request's life: attempts, leases, offsets."""
+    """Reads one request's life: where it stands, what it needs, attempts, leases, offsets. Never content."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeadLettersRequest, _admin_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists dead letters."""
     RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RedriveDeadLettersRequest, _admin_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
@@ -67,6 +69,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Deletes dead letters."""
     DrainWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DrainWorkerRequest, _admin_service_pb2.DrainWorkerResponse]  # type: ignore[assignment]
     """Makes a worker stop claiming and hand back what it holds."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditRequest, _admin_service_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Lists what operators did: every changing action is recorded before it is carried out."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looks into queues, workers and dead letters, and acts on them."""
@@ -93,7 +97,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.InspectGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.InspectGenerationResponse, _abc.Awaitable[_admin_service_pb2.InspectGenerationResponse]]:
-        """Reads one request's life: attempts, leases, offsets."""
+        """Reads one request's life: where it stands, what it needs, attempts, leases, offsets. Never content."""
 
     @_abc_1.abstractmethod
     def ListDeadLetters(
@@ -126,5 +130,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DrainWorkerResponse, _abc.Awaitable[_admin_service_pb2.DrainWorkerResponse]]:
         """Makes a worker stop claiming and hand back what it holds."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _admin_service_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListAuditResponse, _abc.Awaitable[_admin_service_pb2.ListAuditResponse]]:
+        """Lists what operators did: every changing action is recorded before it is carried out."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -77,6 +77,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL: a fault of the server."""
     ERROR_REASON_ENGINE_STALLED: _ErrorReason.ValueType  # 25
     """INTERNAL: the engine made no progress and the request was aborted."""
+    ERROR_REASON_WORKER_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """NOT_FOUND: no such worker reports."""
+    ERROR_REASON_GENERATION_RUNS: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION: the generation has not ended; cancel it first."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. The name without `ERROR_REASON_` stands in ErrorInfo."""
@@ -133,6 +137,10 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 24
 """INTERNAL: a fault of the server."""
 ERROR_REASON_ENGINE_STALLED: ErrorReason.ValueType  # 25
 """INTERNAL: the engine made no progress and the request was aborted."""
+ERROR_REASON_WORKER_NOT_FOUND: ErrorReason.ValueType  # 26
+"""NOT_FOUND: no such worker reports."""
+ERROR_REASON_GENERATION_RUNS: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION: the generation has not ended; cancel it first."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -23,73 +23,74 @@ _sym_db = _symbol_database.Default()
 
 
 from facet.api.v1 import content_pb2 as facet_dot_v1_dot_content__pb2
+from facet.api.v1 import error_pb2 as facet_dot_v1_dot_error__pb2
 from facet.api.v1 import event_pb2 as facet_dot_v1_dot_event__pb2
 from facet.api.v1 import generation_pb2 as facet_dot_v1_dot_generation__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n facet/v1/inference_service.proto\x12\x08\x66\x61\x63\x65t.v1\x1a\x16\x66\x61\x63\x65t/v1/content.proto\x1a\x14\x66\x61\x63\x65t/v1/event.proto\x1a\x19\x66\x61\x63\x65t/v1/generation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"F\n\x16GenerateContentRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"\xbd\x01\n\x17GenerateContentResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\'\n\ncandidates\x18\x02 \x03(\x0b\x32\x13.facet.v1.Candidate\x12/\n\x0eusage_metadata\x18\x03 \x01(\x0b\x32\x17.facet.v1.UsageMetadata\x12\"\n\x07timings\x18\x04 \x01(\x0b\x32\x11.facet.v1.Timings\x12\r\n\x05model\x18\x05 \x01(\t\"\x93\x01\n\tCandidate\x12\"\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x11.facet.v1.Content\x12-\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x16.facet.v1.FinishReason\x12\r\n\x05index\x18\x03 \x01(\r\x12$\n\x08logprobs\x18\x04 \x01(\x0b\x32\x12.facet.v1.Logprobs\"L\n\x1cStreamGenerateContentRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"@\n\x1dStreamGenerateContentResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.facet.v1.Event\"\x92\x01\n\x0f\x43onverseRequest\x12,\n\x05setup\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequestH\x00\x12!\n\x04turn\x18\x02 \x01(\x0b\x32\x11.facet.v1.ContentH\x00\x12&\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x14.facet.v1.CancelTurnH\x00\x42\x06\n\x04step\"\x0c\n\nCancelTurn\"^\n\x10\x43onverseResponse\x12\x12\n\nturn_index\x18\x01 \x01(\r\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x1f\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x0f.facet.v1.Event\"G\n\x17SubmitGenerationRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"D\n\x18SubmitGenerationResponse\x12(\n\ngeneration\x18\x01 \x01(\x0b\x32\x14.facet.v1.Generation\"\xbb\x02\n\nGeneration\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.facet.v1.GenerationState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bnext_offset\x18\x06 \x01(\x04\x12\x33\n\x08response\x18\x07 \x01(\x0b\x32!.facet.v1.GenerateContentResponse\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"V\n\x14GetGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x15GetGenerationResponse\x12(\n\ngeneration\x18\x01 \x01(\x0b\x32\x14.facet.v1.Generation\"?\n\x16ListGenerationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x17ListGenerationsResponse\x12)\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x14.facet.v1.Generation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x17\x41ttachGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\"0\n\x17\x43\x61ncelGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"-\n\x18\x43\x61ncelGenerationResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"0\n\x17\x44\x65leteGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteGenerationResponse\"B\n\x12\x43ountTokensRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"h\n\x13\x43ountTokensResponse\x12\x14\n\x0ctotal_tokens\x18\x01 \x01(\r\x12;\n\x15prompt_tokens_details\x18\x02 \x03(\x0b\x32\x1c.facet.v1.ModalityTokenCount\"X\n\x11TranscribeRequest\x12*\n\x05setup\x18\x01 \x01(\x0b\x32\x19.facet.v1.TranscribeSetupH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04step\"V\n\x0fTranscribeSetup\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0f\n\x07\x64iarize\x18\x04 \x01(\x08\"C\n\x12TranscribeResponse\x12-\n\x08segments\x18\x01 \x03(\x0b\x32\x1b.facet.v1.TranscriptSegment\"\x84\x01\n\x11TranscriptSegment\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07speaker\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t*\xcb\x01\n\x0fGenerationState\x12 \n\x1cGENERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17GENERATION_STATE_QUEUED\x10\x01\x12\x1c\n\x18GENERATION_STATE_RUNNING\x10\x02\x12\x1e\n\x1aGENERATION_STATE_SUCCEEDED\x10\x03\x12\x1b\n\x17GENERATION_STATE_FAILED\x10\x04\x12\x1e\n\x1aGENERATION_STATE_CANCELLED\x10\x05\x32\xd3\x07\n\x10InferenceService\x12V\n\x0fGenerateContent\x12 .facet.v1.GenerateContentRequest\x1a!.facet.v1.GenerateContentResponse\x12j\n\x15StreamGenerateContent\x12&.facet.v1.StreamGenerateContentRequest\x1a\'.facet.v1.StreamGenerateContentResponse0\x01\x12\x45\n\x08\x43onverse\x12\x19.facet.v1.ConverseRequest\x1a\x1a.facet.v1.ConverseResponse(\x01\x30\x01\x12Y\n\x10SubmitGeneration\x12!.facet.v1.SubmitGenerationRequest\x1a\".facet.v1.SubmitGenerationResponse\x12P\n\rGetGeneration\x12\x1e.facet.v1.GetGenerationRequest\x1a\x1f.facet.v1.GetGenerationResponse\x12V\n\x0fListGenerations\x12 .facet.v1.ListGenerationsRequest\x1a!.facet.v1.ListGenerationsResponse\x12`\n\x10\x41ttachGeneration\x12!.facet.v1.AttachGenerationRequest\x1a\'.facet.v1.StreamGenerateContentResponse0\x01\x12Y\n\x10\x43\x61ncelGeneration\x12!.facet.v1.CancelGenerationRequest\x1a\".facet.v1.CancelGenerationResponse\x12Y\n\x10\x44\x65leteGeneration\x12!.facet.v1.DeleteGenerationRequest\x1a\".facet.v1.DeleteGenerationResponse\x12J\n\x0b\x43ountTokens\x12\x1c.facet.v1.CountTokensRequest\x1a\x1d.facet.v1.CountTokensResponse\x12K\n\nTranscribe\x12\x1b.facet.v1.TranscribeRequest\x1a\x1c.facet.v1.TranscribeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n facet/v1/inference_service.proto\x12\x08\x66\x61\x63\x65t.v1\x1a\x16\x66\x61\x63\x65t/v1/content.proto\x1a\x14\x66\x61\x63\x65t/v1/error.proto\x1a\x14\x66\x61\x63\x65t/v1/event.proto\x1a\x19\x66\x61\x63\x65t/v1/generation.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"F\n\x16GenerateContentRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"\xbd\x01\n\x17GenerateContentResponse\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\'\n\ncandidates\x18\x02 \x03(\x0b\x32\x13.facet.v1.Candidate\x12/\n\x0eusage_metadata\x18\x03 \x01(\x0b\x32\x17.facet.v1.UsageMetadata\x12\"\n\x07timings\x18\x04 \x01(\x0b\x32\x11.facet.v1.Timings\x12\r\n\x05model\x18\x05 \x01(\t\"\x93\x01\n\tCandidate\x12\"\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x11.facet.v1.Content\x12-\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x16.facet.v1.FinishReason\x12\r\n\x05index\x18\x03 \x01(\r\x12$\n\x08logprobs\x18\x04 \x01(\x0b\x32\x12.facet.v1.Logprobs\"L\n\x1cStreamGenerateContentRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"@\n\x1dStreamGenerateContentResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.facet.v1.Event\"\x92\x01\n\x0f\x43onverseRequest\x12,\n\x05setup\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequestH\x00\x12!\n\x04turn\x18\x02 \x01(\x0b\x32\x11.facet.v1.ContentH\x00\x12&\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x14.facet.v1.CancelTurnH\x00\x42\x06\n\x04step\"\x0c\n\nCancelTurn\"^\n\x10\x43onverseResponse\x12\x12\n\nturn_index\x18\x01 \x01(\r\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x1f\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x0f.facet.v1.Event\"G\n\x17SubmitGenerationRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"D\n\x18SubmitGenerationResponse\x12(\n\ngeneration\x18\x01 \x01(\x0b\x32\x14.facet.v1.Generation\"\xdf\x02\n\nGeneration\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.facet.v1.GenerationState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bnext_offset\x18\x06 \x01(\x04\x12\x33\n\x08response\x18\x07 \x01(\x0b\x32!.facet.v1.GenerateContentResponse\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x11.facet.v1.Failure\"V\n\x14GetGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x15GetGenerationResponse\x12(\n\ngeneration\x18\x01 \x01(\x0b\x32\x14.facet.v1.Generation\"?\n\x16ListGenerationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x17ListGenerationsResponse\x12)\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x14.facet.v1.Generation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x17\x41ttachGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rom_offset\x18\x02 \x01(\x04\"0\n\x17\x43\x61ncelGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"-\n\x18\x43\x61ncelGenerationResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"0\n\x17\x44\x65leteGenerationRequest\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteGenerationResponse\"B\n\x12\x43ountTokensRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.facet.v1.GenerationRequest\"h\n\x13\x43ountTokensResponse\x12\x14\n\x0ctotal_tokens\x18\x01 \x01(\r\x12;\n\x15prompt_tokens_details\x18\x02 \x03(\x0b\x32\x1c.facet.v1.ModalityTokenCount\"X\n\x11TranscribeRequest\x12*\n\x05setup\x18\x01 \x01(\x0b\x32\x19.facet.v1.TranscribeSetupH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04step\"V\n\x0fTranscribeSetup\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0f\n\x07\x64iarize\x18\x04 \x01(\x08\"C\n\x12TranscribeResponse\x12-\n\x08segments\x18\x01 \x03(\x0b\x32\x1b.facet.v1.TranscriptSegment\"\x84\x01\n\x11TranscriptSegment\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07speaker\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t*\xcb\x01\n\x0fGenerationState\x12 \n\x1cGENERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17GENERATION_STATE_QUEUED\x10\x01\x12\x1c\n\x18GENERATION_STATE_RUNNING\x10\x02\x12\x1e\n\x1aGENERATION_STATE_SUCCEEDED\x10\x03\x12\x1b\n\x17GENERATION_STATE_FAILED\x10\x04\x12\x1e\n\x1aGENERATION_STATE_CANCELLED\x10\x05\x32\xd3\x07\n\x10InferenceService\x12V\n\x0fGenerateContent\x12 .facet.v1.GenerateContentRequest\x1a!.facet.v1.GenerateContentResponse\x12j\n\x15StreamGenerateContent\x12&.facet.v1.StreamGenerateContentRequest\x1a\'.facet.v1.StreamGenerateContentResponse0\x01\x12\x45\n\x08\x43onverse\x12\x19.facet.v1.ConverseRequest\x1a\x1a.facet.v1.ConverseResponse(\x01\x30\x01\x12Y\n\x10SubmitGeneration\x12!.facet.v1.SubmitGenerationRequest\x1a\".facet.v1.SubmitGenerationResponse\x12P\n\rGetGeneration\x12\x1e.facet.v1.GetGenerationRequest\x1a\x1f.facet.v1.GetGenerationResponse\x12V\n\x0fListGenerations\x12 .facet.v1.ListGenerationsRequest\x1a!.facet.v1.ListGenerationsResponse\x12`\n\x10\x41ttachGeneration\x12!.facet.v1.AttachGenerationRequest\x1a\'.facet.v1.StreamGenerateContentResponse0\x01\x12Y\n\x10\x43\x61ncelGeneration\x12!.facet.v1.CancelGenerationRequest\x1a\".facet.v1.CancelGenerationResponse\x12Y\n\x10\x44\x65leteGeneration\x12!.facet.v1.DeleteGenerationRequest\x1a\".facet.v1.DeleteGenerationResponse\x12J\n\x0b\x43ountTokens\x12\x1c.facet.v1.CountTokensRequest\x1a\x1d.facet.v1.CountTokensResponse\x12K\n\nTranscribe\x12\x1b.facet.v1.TranscribeRequest\x1a\x1c.facet.v1.TranscribeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facet.api.v1.inference_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GENERATIONSTATE']._serialized_start=2580
-  _globals['_GENERATIONSTATE']._serialized_end=2783
-  _globals['_GENERATECONTENTREQUEST']._serialized_start=184
-  _globals['_GENERATECONTENTREQUEST']._serialized_end=254
-  _globals['_GENERATECONTENTRESPONSE']._serialized_start=257
-  _globals['_GENERATECONTENTRESPONSE']._serialized_end=446
-  _globals['_CANDIDATE']._serialized_start=449
-  _globals['_CANDIDATE']._serialized_end=596
-  _globals['_STREAMGENERATECONTENTREQUEST']._serialized_start=598
-  _globals['_STREAMGENERATECONTENTREQUEST']._serialized_end=674
-  _globals['_STREAMGENERATECONTENTRESPONSE']._serialized_start=676
-  _globals['_STREAMGENERATECONTENTRESPONSE']._serialized_end=740
-  _globals['_CONVERSEREQUEST']._serialized_start=743
-  _globals['_CONVERSEREQUEST']._serialized_end=889
-  _globals['_CANCELTURN']._serialized_start=891
-  _globals['_CANCELTURN']._serialized_end=903
-  _globals['_CONVERSERESPONSE']._serialized_start=905
-  _globals['_CONVERSERESPONSE']._serialized_end=999
-  _globals['_SUBMITGENERATIONREQUEST']._serialized_start=1001
-  _globals['_SUBMITGENERATIONREQUEST']._serialized_end=1072
-  _globals['_SUBMITGENERATIONRESPONSE']._serialized_start=1074
-  _globals['_SUBMITGENERATIONRESPONSE']._serialized_end=1142
-  _globals['_GENERATION']._serialized_start=1145
-  _globals['_GENERATION']._serialized_end=1460
-  _globals['_GETGENERATIONREQUEST']._serialized_start=1462
-  _globals['_GETGENERATIONREQUEST']._serialized_end=1548
-  _globals['_GETGENERATIONRESPONSE']._serialized_start=1550
-  _globals['_GETGENERATIONRESPONSE']._serialized_end=1615
-  _globals['_LISTGENERATIONSREQUEST']._serialized_start=1617
-  _globals['_LISTGENERATIONSREQUEST']._serialized_end=1680
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=1682
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=1775
-  _globals['_ATTACHGENERATIONREQUEST']._serialized_start=1777
-  _globals['_ATTACHGENERATIONREQUEST']._serialized_end=1846
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=1848
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=1896
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=1898
-  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=1943
-  _globals['_DELETEGENERATIONREQUEST']._serialized_start=1945
-  _globals['_DELETEGENERATIONREQUEST']._serialized_end=1993
-  _globals['_DELETEGENERATIONRESPONSE']._serialized_start=1995
-  _globals['_DELETEGENERATIONRESPONSE']._serialized_end=2021
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=2023
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=2089
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2091
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2195
-  _globals['_TRANSCRIBEREQUEST']._serialized_start=2197
-  _globals['_TRANSCRIBEREQUEST']._serialized_end=2285
-  _globals['_TRANSCRIBESETUP']._serialized_start=2287
-  _globals['_TRANSCRIBESETUP']._serialized_end=2373
-  _globals['_TRANSCRIBERESPONSE']._serialized_start=2375
-  _globals['_TRANSCRIBERESPONSE']._serialized_end=2442
-  _globals['_TRANSCRIPTSEGMENT']._serialized_start=2445
-  _globals['_TRANSCRIPTSEGMENT']._serialized_end=2577
-  _globals['_INFERENCESERVICE']._serialized_start=2786
-  _globals['_INFERENCESERVICE']._serialized_end=3765
+  _globals['_GENERATIONSTATE']._serialized_start=2638
+  _globals['_GENERATIONSTATE']._serialized_end=2841
+  _globals['_GENERATECONTENTREQUEST']._serialized_start=206
+  _globals['_GENERATECONTENTREQUEST']._serialized_end=276
+  _globals['_GENERATECONTENTRESPONSE']._serialized_start=279
+  _globals['_GENERATECONTENTRESPONSE']._serialized_end=468
+  _globals['_CANDIDATE']._serialized_start=471
+  _globals['_CANDIDATE']._serialized_end=618
+  _globals['_STREAMGENERATECONTENTREQUEST']._serialized_start=620
+  _globals['_STREAMGENERATECONTENTREQUEST']._serialized_end=696
+  _globals['_STREAMGENERATECONTENTRESPONSE']._serialized_start=698
+  _globals['_STREAMGENERATECONTENTRESPONSE']._serialized_end=762
+  _globals['_CONVERSEREQUEST']._serialized_start=765
+  _globals['_CONVERSEREQUEST']._serialized_end=911
+  _globals['_CANCELTURN']._serialized_start=913
+  _globals['_CANCELTURN']._serialized_end=925
+  _globals['_CONVERSERESPONSE']._serialized_start=927
+  _globals['_CONVERSERESPONSE']._serialized_end=1021
+  _globals['_SUBMITGENERATIONREQUEST']._serialized_start=1023
+  _globals['_SUBMITGENERATIONREQUEST']._serialized_end=1094
+  _globals['_SUBMITGENERATIONRESPONSE']._serialized_start=1096
+  _globals['_SUBMITGENERATIONRESPONSE']._serialized_end=1164
+  _globals['_GENERATION']._serialized_start=1167
+  _globals['_GENERATION']._serialized_end=1518
+  _globals['_GETGENERATIONREQUEST']._serialized_start=1520
+  _globals['_GETGENERATIONREQUEST']._serialized_end=1606
+  _globals['_GETGENERATIONRESPONSE']._serialized_start=1608
+  _globals['_GETGENERATIONRESPONSE']._serialized_end=1673
+  _globals['_LISTGENERATIONSREQUEST']._serialized_start=1675
+  _globals['_LISTGENERATIONSREQUEST']._serialized_end=1738
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=1740
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=1833
+  _globals['_ATTACHGENERATIONREQUEST']._serialized_start=1835
+  _globals['_ATTACHGENERATIONREQUEST']._serialized_end=1904
+  _globals['_CANCELGENERATIONREQUEST']._serialized_start=1906
+  _globals['_CANCELGENERATIONREQUEST']._serialized_end=1954
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_start=1956
+  _globals['_CANCELGENERATIONRESPONSE']._serialized_end=2001
+  _globals['_DELETEGENERATIONREQUEST']._serialized_start=2003
+  _globals['_DELETEGENERATIONREQUEST']._serialized_end=2051
+  _globals['_DELETEGENERATIONRESPONSE']._serialized_start=2053
+  _globals['_DELETEGENERATIONRESPONSE']._serialized_end=2079
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=2081
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=2147
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2149
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2253
+  _globals['_TRANSCRIBEREQUEST']._serialized_start=2255
+  _globals['_TRANSCRIBEREQUEST']._serialized_end=2343
+  _globals['_TRANSCRIBESETUP']._serialized_start=2345
+  _globals['_TRANSCRIBESETUP']._serialized_end=2431
+  _globals['_TRANSCRIBERESPONSE']._serialized_start=2433
+  _globals['_TRANSCRIBERESPONSE']._serialized_end=2500
+  _globals['_TRANSCRIPTSEGMENT']._serialized_start=2503
+  _globals['_TRANSCRIPTSEGMENT']._serialized_end=2635
+  _globals['_INFERENCESERVICE']._serialized_start=2844
+  _globals['_INFERENCESERVICE']._serialized_end=3823
 # @@protoc_insertion_point(module_scope)

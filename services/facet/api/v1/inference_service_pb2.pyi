@@ -5,6 +5,7 @@ Generating content: four readers of one log."""
 
 from collections import abc as _abc
 from facet.api.v1 import content_pb2 as _content_pb2
+from facet.api.v1 import error_pb2 as _error_pb2
 from facet.api.v1 import event_pb2 as _event_pb2
 from facet.api.v1 import generation_pb2 as _generation_pb2
 from google.protobuf import descriptor as _descriptor
@@ -363,6 +364,7 @@ class Generation(_message.Message):
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """Its id."""
     state: Global___GenerationState.ValueType
@@ -387,6 +389,10 @@ class Generation(_message.Message):
     def response(self) -> Global___GenerateContentResponse:
         """The answer; set only when it has ended and the call asks for it."""
 
+    @_builtins.property
+    def failure(self) -> _error_pb2.Failure:
+        """Why it ended without an answer; set only when it has failed or was cancelled."""
+
     def __init__(
         self,
         *,
@@ -398,10 +404,11 @@ class Generation(_message.Message):
         next_offset: _builtins.int = ...,
         response: Global___GenerateContentResponse | None = ...,
         request_id: _builtins.str = ...,
+        failure: _error_pb2.Failure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "response", b"response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "failure", b"failure", "response", b"response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "generation_id", b"generation_id", "next_offset", b"next_offset", "request_id", b"request_id", "response", b"response", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "failure", b"failure", "generation_id", b"generation_id", "next_offset", b"next_offset", "request_id", b"request_id", "response", b"response", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

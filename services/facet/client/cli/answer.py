@@ -18,7 +18,8 @@ from facet.client.events import (
     ThoughtDelta,
 )
 from facet.client.generation import Generation
-from facet.client.sync_client import Client, Stream
+from facet.client.sync_client import Client
+from facet.client.sync_stream import Stream
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from facet import __version__
-from facet.client.cli import chat, exit_codes, generate, models, services
-from facet.client.cli.arguments import Parser, UsageError, add_connection, add_generation
+from facet.client.cli import admin, chat, exit_codes, generate, models, services
+from facet.client.cli.arguments import (
+    Parser,
+    RefusedError,
+    UsageError,
+    add_connection,
+    add_generation,
+)
 from facet.client.cli.exit_codes import ExitCode
 from facet.client.errors import FacetApiError, StreamCorruptedError
 
@@ -45,6 +51,8 @@ def build_parser() -> Parser:
     add_connection(listing)
     listing.add_argument("--json", action="store_true", help="print a JSON list")
 
+    admin.add_commands(commands)
+
     for service, extra in services.EXTRAS.items():
         commands.add_parser(
             service,
@@ -58,18 +66,27 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     try:
         _dispatch(arguments)
     except FacetApiError as error:
-        address = getattr(arguments, "address", "")
-        print(f"facet: {exit_codes.describe(error, address)}", file=sys.stderr)
+        print(f"facet: {_describe(error, arguments)}", file=sys.stderr)
         return exit_codes.of(error)
     except UsageError as error:
         print(f"facet: {error}", file=sys.stderr)
         return ExitCode.USAGE
+    except RefusedError as error:
+        print(f"facet: {error}", file=sys.stderr)
+        return ExitCode.REFUSED
     except StreamCorruptedError as error:
         print(f"facet: {error}", file=sys.stderr)
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     return ExitCode.OK
+
+
+def _describe(error: FacetApiError, arguments: argparse.Namespace) -> str:
+    address = getattr(arguments, "address", "")
+    if arguments.command == "admin":
+        return exit_codes.describe(error, address, server="admin server", option="--admin-server")
+    return exit_codes.describe(error, address)
 
 
 def _dispatch(arguments: argparse.Namespace) -> None:
@@ -80,5 +97,7 @@ def _dispatch(arguments: argparse.Namespace) -> None:
             generate.run(arguments)
         case "models":
             models.run(arguments)
+        case "admin":
+            admin.run(arguments)
         case service:
             services.run(service)

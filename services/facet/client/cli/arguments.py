@@ -22,6 +22,10 @@ class UsageError(Exception):
     """The command line cannot be carried out; the message says why, in one line."""
 
 
+class RefusedError(Exception):
+    """What was asked for is not there; the message says so, in one line."""
+
+
 class Parser(argparse.ArgumentParser):
     """Reports a wrong command line in one line."""
 
@@ -51,8 +55,8 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address",
         default=os.environ.get(ADDRESS_VARIABLE, DEFAULT_ADDRESS),
-        help=f"gateway as HOST:PORT (default ${ADDRESS_VARIABLE} or {DEFAULT_ADDRESS}); "
-        f"the API key is read from ${API_KEY_VARIABLE}",
+        help=f"gateway as HOST:PORT, or several with commas between (default ${ADDRESS_VARIABLE} "
+        f"or {DEFAULT_ADDRESS}); the API key is read from ${API_KEY_VARIABLE}",
     )
 
 
@@ -70,7 +74,7 @@ def add_generation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="model name (default: the server's first)")
     parser.add_argument("--system", help="instruction that precedes the conversation")
     parser.add_argument("--temperature", type=float, help="0 is greedy, at most 2")
-    parser.add_argument("--max-output-tokens", type=_tokens, help="output tokens at most")
+    parser.add_argument("--max-output-tokens", type=count, help="output tokens at most")
     parser.add_argument("--thinking", action="store_true", help="let the model think first")
     parser.add_argument(
         "--priority", choices=("interactive", "standard", "batch"), help="queue class"
@@ -123,7 +127,8 @@ def connect(arguments: argparse.Namespace) -> Client:
     return Client(arguments.address, api_key=os.environ.get(API_KEY_VARIABLE))
 
 
-def _tokens(value: str) -> int:
+def count(value: str) -> int:
+    """A whole number above 0 from the command line."""
     if not value.isdecimal() or not 0 < int(value) < 2**32:
         raise argparse.ArgumentTypeError("a whole number above 0 is wanted")
     return int(value)

@@ -42,11 +42,13 @@ def of(error: FacetApiError) -> ExitCode:
     return _BY_STATUS.get(error.code, ExitCode.FAILED)
 
 
-def describe(error: FacetApiError, address: str) -> str:
-    """The failure in one line."""
+def describe(
+    error: FacetApiError, address: str, *, server: str = "gateway", option: str = "--address"
+) -> str:
+    """The failure in one line; `option` is the one that names the server."""
     # The code as reason means no ErrorInfo: nothing that speaks Facet said it.
     if error.reason == grpc.StatusCode.UNAVAILABLE.name:
-        return f"no gateway answers at {address}: start one (make run), or name it with --address"
+        return f"no {server} answers at {address}: start one (make run), or name it with {option}"
     line = f"{error.reason}: {error.message}"
     for violation in error.violations:
         if violation.description not in error.message:

@@ -40,8 +40,6 @@ def _check_handling(request: GenerationRequest, findings: Findings) -> None:
             findings.wrong(f"request.{name}", "contains characters that are not printable")
     if request.adapter:
         findings.unserved("request.adapter")
-    if request.accept_restart:
-        findings.unserved("request.accept_restart")
     if request.HasField("retention"):
         retention = request.retention
         seconds = retention.seconds + retention.nanos / 1e9

@@ -3,5 +3,5 @@
 local record = read_record(ARGV[1])
 if not record or record.tenant ~= ARGV[2] then return 0 end
 if record.state == 'E' then return 2 end
-end_by_store(ARGV[1], record, 3)
+end_by_store(ARGV[1], record, now_ms(), 3, 'cancelled')
 return 1

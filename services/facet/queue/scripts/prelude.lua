@@ -1,42 +1,59 @@
--- Shared by all scripts. A record's `state` is 'W' (waiting), 'L' (leased) or 'E' (ended).
+-- Shared by all scripts; lua.py gives each script the paragraphs that it uses, so a paragraph is a
+-- definition and uses only what stands above it.
+-- A record's `state` is 'W' (waiting), 'L' (leased) or 'E' (ended).
 
--- Numbers first, up to `deaths`; a field that was never set is 0, or ''.
-local FIELDS = {
-  'score', 'born', 'due', 'keep', 'epoch', 'next', 'tokens', 'claim_next', 'claim_tokens',
-  'drafted', 'accepted', 'tries', 'deaths',
-  'state', 'tenant', 'grace', 'idem', 'lane', 'nonce', 'worker', 'alone', 'claim_fp', 'fp',
-  'finisher',
+local function now_ms() return math.floor(now_us() / 1000) end
+
+-- A record's fields: numbers, then texts. All are stored in this order, without their names; new
+-- ones go to the end of their list.
+local NUMBERS = {
+  'place', 'due', 'keep', 'cost', 'size', 'bytes', 'seqs', 'weight', 'epoch', 'next', 'tokens',
+  'claim_next', 'claim_tokens', 'drafted', 'accepted', 'tries', 'deaths', 'charged', 'ended',
+  'expires', 'holds', 'skips', 'read',
 }
-local NUMBERS = 13
 
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+local TEXTS = {
+  'state', 'tenant', 'class', 'needs', 'grace', 'idem', 'aff', 'inbox', 'nonce', 'worker', 'alone',
+  'claim_fp', 'fp', 'finisher',
+}
+
+local function new_record(known)
+  for _, name in ipairs(NUMBERS) do known[name] = known[name] or 0 end
+  for _, name in ipairs(TEXTS) do known[name] = known[name] or '' end
+  return known
 end
 
+-- Packed into one string a record takes half the memory and time of a hash.
 local function read_record(id)
-  local values = redis.call('HMGET', record_key(id), unpack(FIELDS))
+  local packed = redis.call('GET', record_key(id))
+  if not packed then return nil end
+  local numbers, texts = cmsgpack.unpack(packed)
   local record = {}
-  for i, name in ipairs(FIELDS) do
-    record[name] = i <= NUMBERS and tonumber(values[i] or 0) or values[i] or ''
-  end
-  if record.state == '' then return nil end
+  for i, name in ipairs(NUMBERS) do record[name] = numbers[i] or 0 end
+  for i, name in ipairs(TEXTS) do record[name] = texts[i] or '' end
   return record
 end
 
-local function remaining_ms(record)
-  return math.max(record.due - now_ms(), 0)
+local function save_record(id, record)
+  local numbers, texts = {}, {}
+  for i, name in ipairs(NUMBERS) do numbers[i] = record[name] end
+  for i, name in ipairs(TEXTS) do texts[i] = record[name] end
+  redis.call('SET', record_key(id), cmsgpack.pack(numbers, texts))
 end
 
--- The presence of readers, of a request that lives and ends without them.
-local function touch_reader(id, state, grace)
-  if state ~= 'E' and grace ~= '' then
-    redis.call('ZADD', readers_key, now_ms() + tonumber(grace), id)
-  end
+local function note(id, now, what, detail)
+  redis.call('RPUSH', life_key(id), string.format('%.0f %s %s', now, what, detail or ''))
 end
 
--- Protocol buffers -----------------------------------------------------------------------------
+-- When a sweep has to look at a request: it expires, or its readers are gone.
+local function set_timer(id, due, grace, now)
+  local at = due
+  if grace ~= '' then at = math.min(due, now + tonumber(grace)) end
+  redis.call('ZADD', timers_key, at, id)
+end
 
+-- Protocol buffers: StreamGenerateContentResponse{events=[Event{offset=1, token_start=2,
+-- token_end=3, finished=12}]}
 local function varint(number)
   local bytes = ''
   while number >= 128 do
@@ -46,7 +63,6 @@ local function varint(number)
   return bytes .. string.char(number)
 end
 
--- StreamGenerateContentResponse{events=[Event{offset=1, token_start=2, token_end=3, finished=12}]}
 local function terminal_response(offset, tokens, finished)
   local event = ''
   if offset > 0 then event = '\8' .. varint(offset) end
@@ -55,44 +71,164 @@ local function terminal_response(offset, tokens, finished)
   return '\10' .. varint(#event) .. event
 end
 
--- Lanes ----------------------------------------------------------------------------------------
-
--- Suspects stand apart from the others, and what has tokens of one fingerprint from what any may
--- take: so a claim finds its candidates at the heads of two lanes, and none that it must skip.
+-- Lanes: a lane is named class|needs|fingerprint. Class 0 are the suspects. What has tokens of one
+-- fingerprint stands apart from what any worker may take.
 local function lane_of(record)
-  local lane = record.deaths >= SUSPECT_DEATHS and 'suspects' or 'ready'
-  if record.fp ~= '' then lane = lane .. ':' .. record.fp end
-  return lane
+  local class = record.deaths >= SUSPECT_DEATHS and '0' or record.class
+  return class .. '|' .. record.needs .. '|' .. record.fp
 end
 
-local function leave_lane(id, lane)
-  redis.call('ZREM', lane_key(lane), id)
-  if redis.call('EXISTS', lane_key(lane)) == 0 then redis.call('SREM', lanes_key, lane) end
+local function fifo_of(lane, tenant) return fifo_key(lane .. ':' .. tenant) end
+
+local function lanes_of_class(class)
+  local found = {}
+  for _, lane in ipairs(redis.call('SMEMBERS', lanes_key)) do
+    if string.sub(lane, 1, 1) == class then found[#found + 1] = lane end
+  end
+  return found
+end
+
+-- Where a tenant stands among those of a class; one with nothing waiting starts at the class's
+-- current virtual time. `lanes` are those of the class.
+local function virtual_time(class, tenant, lanes)
+  for _, lane in ipairs(lanes) do
+    local at = redis.call('ZSCORE', lane_key(lane), tenant)
+    if at then return tonumber(at) end
+  end
+  local own = redis.call('ZSCORE', served_key(class), tenant)
+  return math.max(tonumber(own or 0), tonumber(redis.call('HGET', clock_key, class) or 0))
+end
+
+-- Moves a tenant in virtual time by tokens that it was given, or gets back.
+local function charge(record, tokens)
+  if tokens == 0 then return end
+  local class, tenant = record.class, record.tenant
+  local lanes = lanes_of_class(class)
+  local at = virtual_time(class, tenant, lanes) + tokens / record.weight
+  redis.call('ZADD', served_key(class), at, tenant)
+  for _, lane in ipairs(lanes) do
+    redis.call('ZADD', lane_key(lane), 'XX', at, tenant)
+  end
+end
+
+-- Only what was charged is corrected, once, when the request ends.
+local function correct(record, tokens)
+  if record.charged > 0 then charge(record, tokens - record.charged) end
+end
+
+-- What waits in a class, of the whole queue and of a tenant: requests, tokens, and bytes.
+local function load_fields(record)
+  return {'n' .. record.class, 't' .. record.class, 'b', 'n:' .. record.tenant,
+    't:' .. record.tenant, 'b:' .. record.tenant}
+end
+
+local function count_waiting(record, sign)
+  local names = load_fields(record)
+  local counts = redis.call('HMGET', load_key, unpack(names))
+  local steps = {sign, sign * record.size, sign * record.bytes}
+  for i = 1, 6 do counts[i] = tonumber(counts[i] or 0) + steps[(i - 1) % 3 + 1] end
+  redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3],
+    names[4], counts[4], names[5], counts[5], names[6], counts[6])
+  if counts[4] == 0 then redis.call('HDEL', load_key, names[4], names[5], names[6]) end
 end
 
 local function enter_lane(id, record)
-  record.state, record.lane = 'W', lane_of(record)
-  redis.call('ZADD', lane_key(record.lane), record.score, id)
-  redis.call('SADD', lanes_key, record.lane)
+  local lane, tenant = lane_of(record), record.tenant
+  local fifo = fifo_of(lane, tenant)
+  record.state = 'W'
+  redis.call('ZADD', fifo, record.place, id)
+  local size = redis.call('ZCARD', fifo)
+  if size == 1 or record.epoch > 0 and redis.call('ZRANK', fifo, id) == 0 then
+    if size == 1 then
+      local class = string.sub(lane, 1, 1)
+      local at = virtual_time(class, tenant, lanes_of_class(class))
+      redis.call('ZADD', lane_key(lane), at, tenant)
+      redis.call('SADD', lanes_key, lane)
+    end
+    redis.call('ZADD', heads_key(lane), record.place, tenant)
+  end
+  count_waiting(record, 1)
 end
 
-local function waiting()
-  local count = 0
-  for _, lane in ipairs(redis.call('SMEMBERS', lanes_key)) do
-    count = count + redis.call('ZCARD', lane_key(lane))
+local function leave_lane(id, record)
+  local lane, tenant = lane_of(record), record.tenant
+  local fifo = fifo_of(lane, tenant)
+  redis.call('ZREM', fifo, id)
+  local head = redis.call('ZRANGE', fifo, 0, 0, 'WITHSCORES')
+  if head[1] then
+    redis.call('ZADD', heads_key(lane), head[2], tenant)
+  else
+    redis.call('ZREM', lane_key(lane), tenant)
+    redis.call('ZREM', heads_key(lane), tenant)
+    if redis.call('EXISTS', lane_key(lane)) == 0 then redis.call('SREM', lanes_key, lane) end
   end
-  return count
+  count_waiting(record, -1)
+end
+
+-- The worker that is warm for a request and waits for work, by its strongest such affinity.
+local function warm_waiting(record, now)
+  for name in string.gmatch(record.aff, '%S+') do
+    local worker = redis.call('GET', warm_key(name))
+    if worker then
+      local until_ms = redis.call('ZSCORE', waits_key, worker)
+      if until_ms and tonumber(until_ms) > now then return worker end
+    end
+  end
 end
 
 local function post_hint()
   if redis.call('LLEN', wake_key) < MAX_HINTS then redis.call('LPUSH', wake_key, '1') end
 end
 
--- Leases ---------------------------------------------------------------------------------------
+local function announce(record, now)
+  post_hint()
+  local worker = record.aff ~= '' and record.tries == 0 and warm_waiting(record, now)
+  if worker and redis.call('EXISTS', nudge_key(worker)) == 0 then
+    redis.call('LPUSH', nudge_key(worker), '1')
+    redis.call('PEXPIRE', nudge_key(worker), MAX_WAIT_MS)
+  end
+end
 
+local function drain_rate(now)
+  local pace = redis.call('HMGET', pace_key, 'since', 'left', 'before')
+  local age = now - tonumber(pace[1] or now)
+  if not pace[1] or age >= 2 * PACE_MS or age < 0 then return 0 end
+  local left, before = tonumber(pace[2]), tonumber(pace[3])
+  if before == 0 then return left / math.max(age, PACE_MS / 5) end
+  return (left + before) / (age + PACE_MS)
+end
+
+-- Counts tokens that left the queue, in two windows: the drain rate is theirs.
+local function note_drained(tokens, now)
+  local pace = redis.call('HMGET', pace_key, 'since', 'left')
+  local since, left = tonumber(pace[1] or 0), tonumber(pace[2] or 0)
+  local age = now - since
+  if age >= 0 and age < PACE_MS then
+    redis.call('HINCRBY', pace_key, 'left', tokens)
+  else
+    local before = age >= 0 and age < 2 * PACE_MS and left or 0
+    redis.call('HSET', pace_key, 'since', now, 'left', tokens, 'before', before)
+  end
+end
+
+local function mean_output()
+  return tonumber(redis.call('HGET', pace_key, 'mean') or FIRST_OUTPUT_TOKENS)
+end
+
+local function learn_output(tokens)
+  local mean = mean_output()
+  redis.call('HSET', pace_key, 'mean', string.format('%.2f', mean + (tokens - mean) / OUTPUT_MEMORY))
+end
+
+-- Leases
 local function holds(record, epoch, nonce)
   return record and record.state == 'L'
     and record.epoch == tonumber(epoch) and record.nonce == nonce
+end
+
+-- Whether the store forgot the claim that gave this lease: it fell back to an older state.
+local function is_rewound(record, epoch)
+  return not record or record.state ~= 'E' and record.epoch < tonumber(epoch)
 end
 
 local function release(id, record)
@@ -101,58 +237,118 @@ local function release(id, record)
   record.alone = ''
 end
 
-local function requeue(id, record)
+local function requeue(id, record, now, why)
   release(id, record)
   enter_lane(id, record)
-  redis.call('HSET', record_key(id), 'state', 'W', 'lane', record.lane, 'alone', '',
-    'deaths', record.deaths, 'tries', record.tries)
+  save_record(id, record)
+  note(id, now, why, record.worker)
   post_hint()
 end
 
--- The end --------------------------------------------------------------------------------------
-
+-- The end
 local function append_entry(id, record, response, count, ...)
   redis.call('XADD', log_key(id), string.format('%.0f-0', record.next + 1),
     'n', count, 'e', response, ...)
+  for follower in string.gmatch(record.inbox, '%S+') do
+    redis.call('XADD', inbox_key(follower), 'NOMKSTREAM', 'MAXLEN', '~', INBOX_ENTRIES, '*',
+      'i', id, 'o', record.next, 'n', count, 'e', response, ...)
+  end
   record.next = record.next + count
 end
 
-local function bury(id, now, dead_letter_ms)
+local function forget(id, record)
+  redis.call('UNLINK', record_key(id), envelope_key(id), log_key(id), ids_key(id), life_key(id))
+  if record.idem ~= '' and redis.call('HGET', idem_key(record.idem), 'id') == id then
+    redis.call('UNLINK', idem_key(record.idem))
+  end
+  redis.call('ZREM', index_key(record.tenant), id)
+  redis.call('ZREM', expiring_key, id)
+  if redis.call('ZREM', dead_key, id) == 1 then
+    redis.call('HINCRBY', load_key, 'dead_bytes', -record.bytes)
+  end
+end
+
+local function bury(id, record, now)
   redis.call('ZADD', dead_key, now, id)
-  redis.call('ZREMRANGEBYSCORE', dead_key, '-inf', now - dead_letter_ms)
-  redis.call('ZREMRANGEBYRANK', dead_key, 0, -MAX_DEAD_LETTERS - 1)
+  local bytes = redis.call('HINCRBY', load_key, 'dead_bytes', record.bytes)
+  for _ = 1, MAX_SWEEP do
+    if bytes <= MAX_DEAD_BYTES and redis.call('ZCARD', dead_key) <= MAX_DEAD_LETTERS then return end
+    local oldest = redis.call('ZRANGE', dead_key, 0, 0)[1]
+    local letter = read_record(oldest)
+    if letter then forget(oldest, letter) else redis.call('ZREM', dead_key, oldest) end
+    bytes = tonumber(redis.call('HGET', load_key, 'dead_bytes'))
+  end
 end
 
 -- Takes the request out of everything and writes the terminal entry: the only way to end one.
 -- What frees memory comes first: after it a server without memory left lets the script go on.
-local function end_request(id, record, entry)
-  if record.state == 'W' then leave_lane(id, record.lane) else release(id, record) end
-  redis.call('ZREM', deadlines_key, id)
-  redis.call('ZREM', readers_key, id)
-  append_entry(id, record, entry.response, entry.count, 'z', '1', 'x', entry.failure)
-  redis.call('HSET', record_key(id), 'state', 'E', 'next', record.next, 'tokens', record.tokens,
-    'drafted', record.drafted, 'accepted', record.accepted, 'deaths', record.deaths, 'alone', '',
-    'finisher', entry.finisher or '')
+local function end_request(id, record, now, entry)
+  if record.state == 'W' then leave_lane(id, record) else release(id, record) end
+  redis.call('ZREM', timers_key, id)
   local life = math.max(record.keep, MIN_RETENTION_MS)
   if entry.dead_letter_ms then
-    bury(id, entry.now, entry.dead_letter_ms)
     life = math.max(life, entry.dead_letter_ms)
-    redis.call('PEXPIRE', envelope_key(id), life)
   else
     redis.call('UNLINK', envelope_key(id))
   end
-  for _, key in ipairs({record_key(id), log_key(id), ids_key(id)}) do
-    redis.call('PEXPIRE', key, life)
-  end
-  if record.idem ~= '' then redis.call('PEXPIRE', idem_key(record.idem), life) end
+  append_entry(id, record, entry.response, entry.count, 'z', '1', 'x', entry.failure)
+  record.state, record.alone, record.inbox, record.finisher = 'E', '', '', entry.finisher or ''
+  record.ended, record.expires = now, now + life
+  save_record(id, record)
+  note(id, now, 'ended', entry.why)
+  correct(record, entry.took or record.cost + record.tokens)
+  if entry.dead_letter_ms then bury(id, record, now) end
+  redis.call('ZADD', expiring_key, record.expires, id)
 end
 
 -- A terminal event of the store's own; ARGV holds four blobs from `at`: Finished and Failure of a
 -- request that never ran, and of one that did.
-local function end_by_store(id, record, at, dead_letter_ms, now)
+local function end_by_store(id, record, now, at, why, dead_letter_ms)
   if record.tries > 0 then at = at + 2 end
-  end_request(id, record, {
+  end_request(id, record, now, {
     response = terminal_response(record.next, record.tokens, ARGV[at]),
-    count = 1, failure = ARGV[at + 1], dead_letter_ms = dead_letter_ms, now = now,
+    count = 1, failure = ARGV[at + 1], why = why, dead_letter_ms = dead_letter_ms,
   })
+end
+
+-- Status
+local function requests_ahead(id, record)
+  if record.state ~= 'W' then return 0, 0 end
+  local lane = lane_of(record)
+  local tenants = redis.call('ZCARD', lane_key(lane))
+  local rank = redis.call('ZRANK', fifo_of(lane, record.tenant), id) or 0
+  local load = redis.call('HMGET', load_key, 'n1', 't1', 'n2', 't2', 'n3', 't3')
+  local requests, tokens = 0, 0
+  for class = 1, tonumber(record.class) do
+    local n, t = tonumber(load[2 * class - 1] or 0), tonumber(load[2 * class] or 0)
+    if class == tonumber(record.class) then
+      -- As many of each tenant as stand before it of its own.
+      local ahead = math.min(rank * tenants, n - 1)
+      t, n = n > 0 and t * ahead / n or 0, ahead
+    end
+    requests, tokens = requests + n, tokens + t
+  end
+  return math.max(requests, 0), math.max(math.floor(tokens), 0)
+end
+
+local function failure_of(id, record)
+  if record.state ~= 'E' then return '' end
+  local last = redis.call('XREVRANGE', log_key(id), '+', '-', 'COUNT', 1)
+  local fields = last[1] and last[1][2] or {}
+  for i = 1, #fields, 2 do
+    if fields[i] == 'x' then return fields[i + 1] end
+  end
+  return ''
+end
+
+-- {state, tenant, next, tries, deaths, worker, born, failure, requests ahead, tokens ahead,
+-- wait ms or -1, remaining ms, ended, expires, origin}
+local function describe_status(id, record, now, rate)
+  local requests, tokens = requests_ahead(id, record)
+  local wait = record.state == 'W' and (rate > 0 and math.floor(tokens / rate) or -1) or 0
+  return {
+    record.state, record.tenant, record.next, record.tries, record.deaths, record.worker,
+    math.floor(record.place / 1000), failure_of(id, record), requests, tokens, wait,
+    math.max(record.due - now, 0), record.ended, record.expires, redis.call('GET', origin_key) or '',
+  }
 end

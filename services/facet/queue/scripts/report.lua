@@ -1,4 +1,4 @@
--- ARGV: worker, report, life in ms.
+-- ARGV: worker, report, life in ms. Returns 1 when an operator asked it to drain.
 redis.call('ZADD', workers_key, now_ms() + tonumber(ARGV[3]), ARGV[1])
 redis.call('HSET', reports_key, ARGV[1], ARGV[2])
-return 0
+return redis.call('SISMEMBER', drains_key, ARGV[1])

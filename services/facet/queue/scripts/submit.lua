@@ -1,11 +1,18 @@
--- ARGV: id, tenant, envelope, handicap, deadline_ms, keep_ms, grace_ms or '', idem or '', digest,
--- max_waiting. Returns {0 new | 1 earlier | 2 request id reused | 3 full, id, remaining ms}.
+-- ARGV: 1 id, 2 tenant, 3 envelope, 4 class, 5 deadline_ms, 6 keep_ms, 7 grace_ms or '', 8 idem or
+-- '', 9 digest, 10 prompt tokens, 11 output tokens at most, 12 weight, 13 sequences, 14 needs,
+-- 15 affinity, 16 follower or '', 17 name for a new history, 18 1 while the store is nearly full,
+-- then the bounds: 19 requests, 20 tokens, 21 bytes, 22-24 those of the tenant.
+-- Returns {0 new | 1 earlier, id, remaining ms, origin} or {2 request id reused, id} or
+-- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms}.
 local id, tenant, idem, digest = ARGV[1], ARGV[2], ARGV[8], ARGV[9]
+local now_at = now_us()
+local now = math.floor(now_at / 1000)
+local origin = redis.call('GET', origin_key)
 
 -- Whoever repeats is about to read: its grace starts anew before anybody can take it for gone.
 local function repeated(code, id, record)
-  touch_reader(id, record.state, record.grace)
-  return {code, id, remaining_ms(record)}
+  if record.state ~= 'E' then set_timer(id, record.due, record.grace, now) end
+  return {code, id, math.max(record.due - now, 0), origin or ''}
 end
 
 local known = read_record(id)
@@ -14,25 +21,56 @@ if idem ~= '' then
   local earlier = redis.call('HMGET', idem_key(idem), 'id', 'digest')
   local record = earlier[1] and read_record(earlier[1])
   if record then
-    if earlier[2] ~= digest then return {2, earlier[1], 0} end
+    if earlier[2] ~= digest then return {2, earlier[1]} end
     return repeated(1, earlier[1], record)
   end
 end
-if waiting() >= tonumber(ARGV[10]) then return {3, id, 0} end
+if ARGV[18] == '1' then return {5, '', FULL_RETRY_MS} end
 
-local now = now_ms()
-local due = now + tonumber(ARGV[5])
-local record = {score = now + tonumber(ARGV[4]), deaths = 0, fp = ''}
+local out = tonumber(ARGV[11])
+local record = new_record({
+  tenant = tenant, class = ARGV[4], needs = ARGV[14], bytes = #ARGV[3], cost = tonumber(ARGV[10]),
+  size = math.ceil(tonumber(ARGV[10]) + math.min(mean_output(), out)), place = now_at,
+  due = now + tonumber(ARGV[5]), keep = tonumber(ARGV[6]), weight = tonumber(ARGV[12]),
+  seqs = tonumber(ARGV[13]), grace = ARGV[7], idem = idem, aff = ARGV[15], inbox = ARGV[16],
+})
+
+-- How long until `excess` tokens, and what the request itself takes, have left the queue.
+local function retry_ms(excess)
+  local rate = drain_rate(now)
+  if rate == 0 then return FULL_RETRY_MS end
+  return math.floor(math.max(200, math.min(math.max(excess, record.size) / rate, MAX_RETRY_MS)))
+end
+
+local load = redis.call('HMGET', load_key, 'n1', 'n2', 'n3', 't1', 't2', 't3', 'b',
+  'n:' .. tenant, 't:' .. tenant, 'b:' .. tenant)
+for i = 1, 10 do load[i] = tonumber(load[i] or 0) end
+local bounds = {
+  {3, 'requests', load[1] + load[2] + load[3] + 1, 19},
+  {3, 'tokens', load[4] + load[5] + load[6] + record.size, 20},
+  {3, 'bytes', load[7] + record.bytes, 21},
+  {4, 'requests', load[8] + 1, 22},
+  {4, 'tokens', load[9] + record.size, 23},
+  {4, 'bytes', load[10] + record.bytes, 24},
+}
+for _, bound in ipairs(bounds) do
+  local excess = bound[3] - tonumber(ARGV[bound[4]])
+  if excess > 0 then
+    return {bound[1], bound[2], retry_ms(bound[2] == 'tokens' and excess or 0)}
+  end
+end
+
+if not origin then
+  origin = ARGV[17]
+  redis.call('SET', origin_key, origin)
+end
 enter_lane(id, record)
-redis.call('HSET', record_key(id), 'state', 'W', 'tenant', tenant, 'grace', ARGV[7],
-  'idem', idem, 'lane', record.lane, 'score', record.score, 'born', now, 'due', due,
-  'keep', ARGV[6])
+save_record(id, record)
 redis.call('SET', envelope_key(id), ARGV[3])
-redis.call('ZADD', deadlines_key, due, id)
-if ARGV[7] ~= '' then redis.call('ZADD', readers_key, now + tonumber(ARGV[7]), id) end
+set_timer(id, record.due, record.grace, now)
+redis.call('ZADD', index_key(tenant), record.place, id)
 if idem ~= '' then
   redis.call('HSET', idem_key(idem), 'id', id, 'digest', digest)
-  redis.call('PERSIST', idem_key(idem))
 end
-post_hint()
-return {0, id, due - now}
+announce(record, now)
+return {0, id, record.due - now, origin}

@@ -3,8 +3,9 @@
 local EXPIRED, ABANDONED, DEAD = 3, 7, 11
 local lease_ms, dead_letter_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = now_ms()
-local budget = MAX_BATCH
+local budget = MAX_SWEEP
 local has_more = 0
+local expired, reaped, abandoned, dead = 0, 0, 0, 0
 
 local sweeper = redis.call('HMGET', state_key, 'swept', 'backlog', 'hold')
 local swept, hold = tonumber(sweeper[1] or now), tonumber(sweeper[3] or 0)
@@ -14,25 +15,14 @@ if sweeper[1] and sweeper[2] ~= '1' and age >= 0 and age < SWEEP_INTERVAL_MS the
 end
 
 local function overdue(key)
+  if budget == 0 then
+    has_more = 1
+    return {}
+  end
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, budget)
   if #ids == budget then has_more = 1 end
   budget = budget - #ids
   return ids
-end
-
-local function end_all(ids, at)
-  local count = 0
-  for _, id in ipairs(ids) do
-    local record = read_record(id)
-    if record and record.state ~= 'E' then
-      end_by_store(id, record, at)
-      count = count + 1
-    else
-      redis.call('ZREM', deadlines_key, id)
-      redis.call('ZREM', readers_key, id)
-    end
-  end
-  return count
 end
 
 -- A lease that lapses no later than the hold ends was not renewed since an outage, which may be why:
@@ -42,24 +32,32 @@ local function reap(id, record)
   local has_died = tonumber(redis.call('ZSCORE', leases_key, id)) > hold
   if has_progress then record.deaths = 0 elseif has_died then record.deaths = record.deaths + 1 end
   if record.alone ~= '' and has_died and not has_progress then
-    end_by_store(id, record, DEAD, dead_letter_ms, now)
-    return 1
+    end_by_store(id, record, now, DEAD, 'dead-lettered', dead_letter_ms)
+    dead = dead + 1
+  else
+    requeue(id, record, now, 'lost-worker')
   end
-  requeue(id, record)
-  return 0
 end
 
-local function reap_all()
-  local reaped, dead = 0, 0
-  for _, id in ipairs(overdue(leases_key)) do
-    local record = read_record(id)
-    if record and record.state == 'L' then
-      reaped, dead = reaped + 1, dead + reap(id, record)
-    else
-      redis.call('ZREM', leases_key, id)
-    end
+-- A request in the set of timers is over its deadline, or without readers since its grace; while
+-- readers may not have been able to renew, they get until the end of the hold.
+local function ring(id, record)
+  if record.due <= now then
+    end_by_store(id, record, now, EXPIRED, 'expired')
+    expired = expired + 1
+  elseif now >= hold then
+    end_by_store(id, record, now, ABANDONED, 'abandoned')
+    abandoned = abandoned + 1
+  else
+    redis.call('ZADD', timers_key, math.min(record.due, hold), id)
   end
-  return reaped, dead
+end
+
+local function each_overdue(key, state, act)
+  for _, id in ipairs(overdue(key)) do
+    local record = read_record(id)
+    if record and state[record.state] then act(id, record) else redis.call('ZREM', key, id) end
+  end
 end
 
 -- After a gap nobody could renew anything: whoever lives gets one lease time to do so. A clock set
@@ -71,16 +69,22 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases_key, now + lease_ms + 1, 
   redis.call('ZADD', leases_key, now + lease_ms, id)
 end
 
-local expired = end_all(overdue(deadlines_key), EXPIRED)
-local reaped, dead, abandoned = 0, 0, 0
+each_overdue(timers_key, {W = true, L = true}, ring)
 if now >= hold then
-  if budget > 0 then reaped, dead = reap_all() end
-  if budget > 0 then abandoned = end_all(overdue(readers_key), ABANDONED) end
+  each_overdue(leases_key, {L = true}, function(id, record)
+    reaped = reaped + 1
+    reap(id, record)
+  end)
 end
+each_overdue(expiring_key, {E = true}, forget)
 local gone = redis.call('ZRANGEBYSCORE', workers_key, '-inf', now, 'LIMIT', 0, MAX_BATCH)
 for _, worker in ipairs(gone) do
   redis.call('ZREM', workers_key, worker)
+  redis.call('ZREM', waits_key, worker)
+  redis.call('SREM', drains_key, worker)
   redis.call('HDEL', reports_key, worker)
+  redis.call('HDEL', held_key, worker)
 end
+redis.call('ZREMRANGEBYSCORE', prints_key, '-inf', now - 2 * ORPHAN_MS)
 redis.call('HSET', state_key, 'swept', now, 'backlog', has_more, 'hold', hold)
 return {expired, reaped, abandoned, dead, has_more}

@@ -1,24 +1,45 @@
--- ARGV: lease_ms, dead_letter_ms, then 12 a write: id, epoch, nonce, expected offset, event
+-- ARGV: lease_ms, dead_letter_ms, then 15 a write: id, epoch, nonce, expected offset, event
 -- count, token count, token ids, response, drafted, accepted, kind ('append' | 'finish' | 'dead'),
--- failure.
--- Returns {verdict, next offset} for each, flat; verdicts: 0 ok, 1 lease lost, 2 wrong offset.
-local WIDTH = 12
+-- failure, prompt tokens and output tokens of the whole request, 1 when earlier ids are void.
+-- Returns {verdict, next offset} for each, flat; verdicts: 0 ok, 1 lease lost, 2 wrong offset,
+-- 3 lease or request forgotten by the store.
+local WIDTH = 15
 local lease_ms, dead_letter_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = now_ms()
+
+local function refuse(record, epoch, nonce, kind)
+  local finisher = epoch .. ':' .. nonce
+  if kind ~= 'append' and record and record.finisher == finisher then return 0, record.next end
+  if is_rewound(record, epoch) then return 3, 0 end
+  return 1, 0
+end
+
+local function finish(id, record, at, kind)
+  local prompt, output = tonumber(ARGV[at + 12]), tonumber(ARGV[at + 13])
+  end_request(id, record, now, {
+    response = ARGV[at + 7], count = tonumber(ARGV[at + 4]), failure = ARGV[at + 11],
+    finisher = ARGV[at + 1] .. ':' .. ARGV[at + 2], took = prompt > 0 and prompt + output or nil,
+    dead_letter_ms = kind == 'dead' and dead_letter_ms or nil,
+    why = kind == 'dead' and 'dead-lettered' or ARGV[at + 11] == '' and 'finished' or 'failed',
+  })
+  if ARGV[at + 11] == '' and output > 0 then learn_output(output) end
+end
 
 local function write(at)
   local id, epoch, nonce, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 10]
   local record = read_record(id)
-  if not holds(record, epoch, nonce) then
-    local finisher = epoch .. ':' .. nonce
-    if kind ~= 'append' and record and record.finisher == finisher then return 0, record.next end
-    return 1, 0
-  end
+  if not holds(record, epoch, nonce) then return refuse(record, epoch, nonce, kind) end
   if record.next ~= tonumber(ARGV[at + 3]) then
     redis.call('ZADD', leases_key, now + lease_ms, id)
     return 2, record.next
   end
-  local count, tokens = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  -- A server without memory lets a script go on that has freed some.
+  if kind ~= 'append' then redis.call('ZREM', leases_key, id) end
+  if ARGV[at + 14] == '1' then
+    redis.call('UNLINK', ids_key(id))
+    record.tokens, record.claim_tokens, record.fp = 0, 0, ''
+  end
+  local tokens = tonumber(ARGV[at + 5])
   if tokens > 0 then
     redis.call('APPEND', ids_key(id), ARGV[at + 6])
     record.fp = record.claim_fp
@@ -26,18 +47,13 @@ local function write(at)
   record.tokens = record.tokens + tokens
   record.drafted = record.drafted + tonumber(ARGV[at + 8])
   record.accepted = record.accepted + tonumber(ARGV[at + 9])
-  if kind == 'append' then
-    append_entry(id, record, ARGV[at + 7], count)
-    redis.call('HSET', record_key(id), 'next', record.next, 'tokens', record.tokens,
-      'drafted', record.drafted, 'accepted', record.accepted, 'fp', record.fp)
-    redis.call('ZADD', leases_key, now + lease_ms, id)
-  else
-    end_request(id, record, {
-      response = ARGV[at + 7], count = count, failure = ARGV[at + 11],
-      finisher = epoch .. ':' .. nonce, now = now,
-      dead_letter_ms = kind == 'dead' and dead_letter_ms or nil,
-    })
+  if kind ~= 'append' then
+    finish(id, record, at, kind)
+    return 0, record.next
   end
+  append_entry(id, record, ARGV[at + 7], tonumber(ARGV[at + 4]))
+  save_record(id, record)
+  redis.call('ZADD', leases_key, now + lease_ms, id)
   return 0, record.next
 end
 

@@ -144,6 +144,10 @@ class Engine(Protocol):
     def context_tokens(self) -> int:
         """Prompt and output tokens together, at most."""
 
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens of KV cache, all requests together; not before `start`."""
+
     async def start(self) -> None:
         """Load; returns when requests can be served. Errors: EngineSettingsError."""
 
@@ -168,6 +172,9 @@ class Engine(Protocol):
         Prompt and output fit the context when this returns.
         """
 
+    def can_resume(self, request: generation_pb2.GenerationRequest) -> bool:
+        """Whether `generate` continues emitted ids of this request exactly."""
+
     def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
         """A new decoder at the beginning of the output."""
 
@@ -180,8 +187,8 @@ class Engine(Protocol):
     ) -> AsyncGenerator[Step, None]:
         """Generate after prompt + `emitted`; limits count from the beginning of the output.
 
-        Closing the iterator ends the request in the engine. Errors: UnresumableError where
-        `emitted` cannot be continued exactly.
+        Closing the iterator ends the request in the engine. `emitted` is empty unless
+        `can_resume`.
         """
 
     def running(self) -> int:

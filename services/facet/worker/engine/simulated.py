@@ -52,6 +52,7 @@ class SimulatedOptions:
     step_ms: float = 5.0
     draft_tokens: int = 3
     acceptance_rate: float = 0.6
+    kv_tokens: int = 1 << 20
     faults: str = ""
 
 
@@ -78,6 +79,11 @@ class SimulatedEngine:
     def context_tokens(self) -> int:
         """See `Engine.context_tokens`."""
         return self._card.context_tokens
+
+    @property
+    def kv_tokens(self) -> int:
+        """See `Engine.kv_tokens`."""
+        return self._options.kv_tokens
 
     async def start(self) -> None:
         """See `Engine.start`."""
@@ -112,6 +118,11 @@ class SimulatedEngine:
                 "request.generation_config.max_output_tokens", f"{room} tokens are left"
             )
         return Prompt(len(ids), counts, ids)
+
+    def can_resume(self, request: generation_pb2.GenerationRequest) -> bool:
+        """See `Engine.can_resume`; requests with a penalty play those that it cannot continue."""
+        config = request.generation_config
+        return not (config.presence_penalty or config.frequency_penalty)
 
     def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
         """See `Engine.decoder`."""

@@ -53,6 +53,9 @@ from facet.worker.engine.vllm_steps import step_of
 DECODING_VERSION = "1"
 """Part of the fingerprint: raise it when the same ids decode to other pieces."""
 
+_UNKNOWN_BLOCKS = 1 << 20
+"""Of KV cache, when the engine does not tell: then its own admission bounds it."""
+
 _SHUTDOWN_SECONDS = 0.5
 """Nothing runs any more: vLLM's processes are ended, not waited for."""
 
@@ -109,6 +112,12 @@ class VllmEngine:
         """See `Engine.context_tokens`."""
         return self._card.context_tokens
 
+    @property
+    def kv_tokens(self) -> int:
+        """See `Engine.kv_tokens`."""
+        cache = self._live.llm.vllm_config.cache_config
+        return int(cache.num_gpu_blocks or _UNKNOWN_BLOCKS) * int(cache.block_size)
+
     async def start(self) -> None:
         """See `Engine.start`. Takes about 40 s on two cores even for a tiny model."""
         # In a thread: health checks and signals are answered meanwhile.
@@ -144,6 +153,16 @@ class VllmEngine:
     ) -> Prompt:
         """See `Engine.render`."""
         return await self._live.renderer.render(request, media, tenant)
+
+    def can_resume(self, request: generation_pb2.GenerationRequest) -> bool:
+        """See `Engine.can_resume`."""
+        config = request.generation_config
+        depends_on_output = (
+            config.presence_penalty
+            or config.frequency_penalty
+            or config.WhichOneof("response_format")
+        )
+        return self._live.restores_state or not depends_on_output
 
     def decoder(self, request: generation_pb2.GenerationRequest, prompt: Prompt) -> Decoder:
         """See `Engine.decoder`."""

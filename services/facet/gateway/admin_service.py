@@ -1,0 +1,239 @@
+"""`facet.v1.AdminService`: what operators may see and do. Served on a port of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from facet.api.queue.v1.log_pb2 import WorkerReport
+from facet.api.v1.admin_service_pb2 import (
+    DeadLetter,
+    DiscardDeadLettersRequest,
+    DiscardDeadLettersResponse,
+    DrainWorkerRequest,
+    DrainWorkerResponse,
+    InspectGenerationRequest,
+    InspectGenerationResponse,
+    ListAuditRequest,
+    ListAuditResponse,
+    ListDeadLettersRequest,
+    ListDeadLettersResponse,
+    ListQueuesRequest,
+    ListQueuesResponse,
+    ListWorkersRequest,
+    ListWorkersResponse,
+    RedriveDeadLettersRequest,
+    RedriveDeadLettersResponse,
+)
+from facet.core.errors import (
+    GenerationNotFoundError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    WorkerNotFoundError,
+)
+from facet.gateway import admin_views
+from facet.gateway.calls import Call, Streamed, Unary
+from facet.gateway.generation_id import is_generation_id
+from facet.queue.limits import MAX_BATCH
+from facet.queue.port import Inspection, LogEntry, Observer, Operator, Reader
+
+SERVICE = "facet.v1.AdminService"
+DEFAULT_PAGE = 50
+MAX_PAGE = 1000
+MAX_IDS = 100
+
+_log = structlog.get_logger(__name__)
+
+
+class AdminQueue(Observer, Operator, Reader, Protocol):
+    """The sides of a model's queue that operators need."""
+
+
+class AdminService:
+    """Looks into the queues and acts on them.
+
+    `queues` are those of all models by name, in configuration order. Every action that changes
+    something is in the audit log, and in the gateway's own log, before it is carried out: the log
+    may hold what failed then, never the other way round. Content is shown nowhere.
+    """
+
+    def __init__(self, queues: Mapping[str, AdminQueue]) -> None:
+        self._queues = dict(queues)
+
+    def methods(self) -> Mapping[str, Unary | Streamed]:
+        """What is served under `facet.v1.AdminService`."""
+        return {
+            "ListWorkers": Unary(ListWorkersRequest, self.list_workers),
+            "ListQueues": Unary(ListQueuesRequest, self.list_queues),
+            "InspectGeneration": Unary(InspectGenerationRequest, self.inspect),
+            "ListDeadLetters": Unary(ListDeadLettersRequest, self.list_dead_letters),
+            "RedriveDeadLetters": Unary(RedriveDeadLettersRequest, self.redrive),
+            "DiscardDeadLetters": Unary(DiscardDeadLettersRequest, self.discard),
+            "DrainWorker": Unary(DrainWorkerRequest, self.drain),
+            "ListAudit": Unary(ListAuditRequest, self.list_audit),
+        }
+
+    async def list_workers(self, request: ListWorkersRequest, call: Call) -> ListWorkersResponse:
+        """The workers of all models, by name. Errors: StoreUnavailableError."""
+        reports = [each for queue in self._queues.values() for each in await _reports(queue)]
+        reports.sort(key=lambda report: report.name)
+        return ListWorkersResponse(workers=[admin_views.worker(report) for report in reports])
+
+    async def list_queues(self, request: ListQueuesRequest, call: Call) -> ListQueuesResponse:
+        """All queues. Errors: StoreUnavailableError."""
+        return ListQueuesResponse(
+            queues=[
+                admin_views.queue(model, await queue.depth())
+                for model, queue in self._queues.items()
+            ]
+        )
+
+    async def inspect(
+        self, request: InspectGenerationRequest, call: Call
+    ) -> InspectGenerationResponse:
+        """One request of any tenant. Errors: GenerationNotFoundError, StoreUnavailableError."""
+        model, inspection = await self._find(request.generation_id)
+        response = admin_views.inspection(model, inspection)
+        async for entry in _log_of(self._queues[model], inspection):
+            admin_views.add_log_entry(response, entry)
+        return response
+
+    async def list_dead_letters(
+        self, request: ListDeadLettersRequest, call: Call
+    ) -> ListDeadLettersResponse:
+        """A page. Errors: InvalidRequestError, ModelNotFoundError, StoreUnavailableError."""
+        if request.model and request.model not in self._queues:
+            raise ModelNotFoundError(
+                f"no model {request.model!r} is served", metadata={"model": request.model}
+            )
+        models = [request.model] if request.model else list(self._queues)
+        size = _page_size(request.page_size)
+        model, page = _place(request.page_token, models)
+        letters: list[DeadLetter] = []
+        while len(letters) < size:
+            found = await self._queues[model].dead_letters(
+                page=page, limit=min(size - len(letters), MAX_BATCH)
+            )
+            letters += [admin_views.dead_letter(model, letter) for letter in found.letters]
+            page = found.next_page
+            if not page:
+                after = models[models.index(model) + 1 :]
+                if not after:
+                    return ListDeadLettersResponse(dead_letters=letters)
+                model = after[0]
+        return ListDeadLettersResponse(dead_letters=letters, next_page_token=f"{model}:{page}")
+
+    async def redrive(
+        self, request: RedriveDeadLettersRequest, call: Call
+    ) -> RedriveDeadLettersResponse:
+        """Put dead letters back. Errors: InvalidRequestError, StoreUnavailableError."""
+        redriven = 0
+        for queue, ids in await self._announced("redrive", request.generation_ids, call):
+            redriven += await queue.redrive(ids)
+        return RedriveDeadLettersResponse(redriven=redriven)
+
+    async def discard(
+        self, request: DiscardDeadLettersRequest, call: Call
+    ) -> DiscardDeadLettersResponse:
+        """Delete dead letters. Errors: InvalidRequestError, StoreUnavailableError."""
+        discarded = 0
+        for queue, ids in await self._announced("discard", request.generation_ids, call):
+            discarded += await queue.discard(ids)
+        return DiscardDeadLettersResponse(discarded=discarded)
+
+    async def drain(self, request: DrainWorkerRequest, call: Call) -> DrainWorkerResponse:
+        """Ask a worker to drain. Errors: WorkerNotFoundError, StoreUnavailableError."""
+        is_told = False
+        for model, queue in self._queues.items():
+            if request.name in {report.name for report in await _reports(queue)}:
+                await self._record(model, "drain", request.name, call)
+                is_told = await queue.drain_worker(request.name) or is_told
+        if not is_told:
+            raise WorkerNotFoundError(
+                f"no worker {request.name!r} reports; ListWorkers names those that do",
+                metadata={"worker": request.name},
+            )
+        return DrainWorkerResponse()
+
+    async def list_audit(self, request: ListAuditRequest, call: Call) -> ListAuditResponse:
+        """The latest actions on all queues. Errors: InvalidRequestError, StoreUnavailableError."""
+        size = _page_size(request.page_size)
+        entries = [
+            (model, entry)
+            for model, queue in self._queues.items()
+            for entry in await queue.audits(limit=size)
+        ]
+        # Stable: entries of one queue within a millisecond keep their order.
+        entries.sort(key=lambda each: each[1].at_ms, reverse=True)
+        return ListAuditResponse(
+            entries=[admin_views.audit_entry(model, entry) for model, entry in entries[:size]]
+        )
+
+    async def _find(self, generation_id: str) -> tuple[str, Inspection]:
+        if is_generation_id(generation_id):
+            for model, queue in self._queues.items():
+                try:
+                    return model, await queue.inspect(generation_id)
+                except GenerationNotFoundError:
+                    continue
+        raise GenerationNotFoundError(
+            "there is no such generation", metadata={"generation_id": generation_id}
+        )
+
+    async def _announced(
+        self, action: str, generation_ids: Sequence[str], call: Call
+    ) -> list[tuple[AdminQueue, list[str]]]:
+        """The queues of those ids that are known, after the action is in the audit logs."""
+        if not 0 < len(generation_ids) <= MAX_IDS:
+            raise InvalidRequestError.of("generation_ids", f"want 1 to {MAX_IDS} ids")
+        by_model: dict[str, list[str]] = {}
+        for generation_id in dict.fromkeys(generation_ids):
+            try:
+                model, _ = await self._find(generation_id)
+            except GenerationNotFoundError:
+                continue
+            by_model.setdefault(model, []).append(generation_id)
+        for model, ids in by_model.items():
+            for generation_id in ids:
+                await self._record(model, action, generation_id, call)
+        return [(self._queues[model], ids) for model, ids in by_model.items()]
+
+    async def _record(self, model: str, action: str, subject: str, call: Call) -> None:
+        await self._queues[model].audit(call.tenant, action, subject)
+        _log.info("operator acts", who=call.tenant, action=action, subject=subject, model=model)
+
+
+async def _reports(queue: AdminQueue) -> list[WorkerReport]:
+    return [WorkerReport.FromString(report) for report in await queue.reports()]
+
+
+async def _log_of(queue: AdminQueue, inspection: Inspection) -> AsyncIterator[LogEntry]:
+    """The log as far as it went when the request was inspected."""
+    generation_id, offset = inspection.status.generation_id, 0
+    while offset < inspection.status.next_offset:
+        read = await queue.read({generation_id: offset}, limit=MAX_BATCH)
+        entries = read.get(generation_id, [])
+        if not entries:
+            # It was deleted, or begun anew, meanwhile.
+            return
+        for entry in entries:
+            yield entry
+        offset = entries[-1].first_offset + entries[-1].event_count
+
+
+def _page_size(asked: int) -> int:
+    if asked > MAX_PAGE:
+        raise InvalidRequestError.of("page_size", f"is at most {MAX_PAGE}")
+    return asked or DEFAULT_PAGE
+
+
+def _place(page_token: str, models: Sequence[str]) -> tuple[str, str]:
+    """Model and page of the queue where a listing goes on."""
+    if not page_token:
+        return models[0], ""
+    model, colon, page = page_token.rpartition(":")
+    if not colon or model not in models:
+        raise InvalidRequestError.of("page_token", "is not from an earlier answer")
+    return model, page

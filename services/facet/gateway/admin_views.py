@@ -1,0 +1,171 @@
+"""What `facet.v1.AdminService` shows: the port's values as messages."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from facet.api.queue.v1.log_pb2 import WorkerReport
+from facet.api.v1 import admin_service_pb2
+from facet.api.v1.error_pb2 import Failure
+from facet.api.v1.event_pb2 import Event
+from facet.api.v1.generation_pb2 import (
+    MODALITY_AUDIO,
+    MODALITY_IMAGE,
+    MODALITY_VIDEO,
+    FinishReason,
+    Modality,
+)
+from facet.api.v1.generation_pb2 import Priority as PriorityMessage
+from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
+from facet.gateway.generations import generation_of
+from facet.queue.port import (
+    AuditEntry,
+    ClassDepth,
+    DeadLetter,
+    Depth,
+    Inspection,
+    LogEntry,
+    Needs,
+    Priority,
+)
+
+_MEDIA: dict[str, Modality.ValueType] = {
+    "a": MODALITY_AUDIO,
+    "i": MODALITY_IMAGE,
+    "v": MODALITY_VIDEO,
+}
+
+
+def worker(report: WorkerReport) -> admin_service_pb2.Worker:
+    """A worker's last report."""
+    return admin_service_pb2.Worker(
+        name=report.name,
+        model=report.model,
+        running=report.running,
+        capacity=report.capacity,
+        draining=report.draining,
+        report_time=report.report_time,
+        fingerprint=report.fingerprint,
+    )
+
+
+def queue(model: str, depth: Depth) -> admin_service_pb2.Queue:
+    """One model's queue."""
+    oldest_ms = max((each.oldest_ms for each in depth.classes.values()), default=0)
+    return admin_service_pb2.Queue(
+        model=model,
+        waiting=depth.waiting,
+        leased=depth.leased,
+        oldest_age=_duration(oldest_ms) if depth.waiting else None,
+        dead_letters=depth.dead_letters,
+        classes=[_class_depth(priority, depth.classes[priority]) for priority in Priority],
+        waiting_bytes=depth.waiting_bytes,
+        drain_tokens_per_second=depth.drain_tokens_per_second,
+        mean_output_tokens=depth.mean_output_tokens,
+    )
+
+
+def inspection(model: str, seen: Inspection) -> admin_service_pb2.InspectGenerationResponse:
+    """One request; its log is added entry by entry, see `add_log_entry`."""
+    status = seen.status
+    return admin_service_pb2.InspectGenerationResponse(
+        generation=generation_of(status),
+        tenant=status.tenant,
+        attempts=status.attempts,
+        deaths=status.deaths,
+        worker=status.worker,
+        model=model,
+        priority=PriorityMessage.ValueType(seen.priority),
+        needs=_needs(seen.needs),
+        requests_ahead=status.requests_ahead,
+        tokens_ahead=status.tokens_ahead,
+        estimated_wait=None if status.wait_ms is None else _duration(status.wait_ms),
+        remaining=_duration(status.remaining_ms),
+        epoch=seen.epoch,
+        fingerprint=seen.fingerprint,
+        prompt_tokens=seen.prompt_tokens,
+        charged_tokens=seen.charged_tokens,
+        holds=seen.holds,
+        skips=seen.skips,
+        read_offset=seen.read_offset,
+        # A redriven request has a new log, its readers may still stand in the old one.
+        reader_lag=max(status.next_offset - seen.read_offset, 0),
+        life=[
+            admin_service_pb2.LifeStep(
+                time=_timestamp(step.at_ms), what=step.what, detail=step.detail
+            )
+            for step in seen.life
+        ],
+    )
+
+
+def add_log_entry(response: admin_service_pb2.InspectGenerationResponse, entry: LogEntry) -> None:
+    """Take over from a log entry what tells of attempts and end; content stays out."""
+    for event in StreamGenerateContentResponse.FromString(entry.response).events:
+        kind = event.WhichOneof("kind")
+        if kind in ("started", "resumed", "restarted", "finished"):
+            response.log.add(offset=event.offset, what=kind, detail=_log_detail(event))
+        if kind == "finished":
+            response.timings.CopyFrom(event.finished.timings)
+            response.usage.CopyFrom(event.finished.usage)
+
+
+def dead_letter(model: str, letter: DeadLetter) -> admin_service_pb2.DeadLetter:
+    """A request that was given up."""
+    return admin_service_pb2.DeadLetter(
+        generation_id=letter.generation_id,
+        model=model,
+        tenant=letter.tenant,
+        dead_time=_timestamp(letter.dead_ms),
+        failure=Failure.FromString(letter.failure),
+        size_bytes=letter.size_bytes,
+    )
+
+
+def audit_entry(model: str, entry: AuditEntry) -> admin_service_pb2.AuditEntry:
+    """One action of an operator."""
+    return admin_service_pb2.AuditEntry(
+        time=_timestamp(entry.at_ms),
+        who=entry.who,
+        action=entry.action,
+        subject=entry.subject,
+        model=model,
+    )
+
+
+def _class_depth(priority: Priority, depth: ClassDepth) -> admin_service_pb2.ClassDepth:
+    return admin_service_pb2.ClassDepth(
+        priority=PriorityMessage.ValueType(priority),
+        requests=depth.requests,
+        tokens=depth.tokens,
+        oldest_age=_duration(depth.oldest_ms) if depth.requests else None,
+    )
+
+
+def _needs(needs: Needs) -> admin_service_pb2.GenerationNeeds:
+    return admin_service_pb2.GenerationNeeds(
+        context_tokens=needs.context_tokens,
+        media=[_MEDIA[kind] for kind in needs.media],
+        adapter=needs.adapter,
+        envelope_version=needs.envelope_version,
+    )
+
+
+def _log_detail(event: Event) -> str:
+    if event.HasField("finished"):
+        reason = FinishReason.Name(event.finished.finish_reason)
+        return reason.removeprefix("FINISH_REASON_").lower()
+    return event.started.worker or event.resumed.worker or event.restarted.worker
+
+
+def _timestamp(milliseconds: int) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromMilliseconds(milliseconds)
+    return timestamp
+
+
+def _duration(milliseconds: int) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(milliseconds)
+    return duration

@@ -1,0 +1,74 @@
+"""The in-memory twin's inboxes: what followers get as it is logged."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_FOLLOWERS
+from facet.queue.port import Inbox, InboxEntry, LogEntry
+
+
+@dataclass
+class Box:
+    """One inbox; the entry None stands for its creation."""
+
+    lapses_ms: int
+    entries: deque[tuple[int, InboxEntry | None]] = field(
+        default_factory=lambda: deque(maxlen=INBOX_ENTRIES)
+    )
+
+
+class Inboxes:
+    """All of them; numbers of entries are never used again, also not by a later inbox."""
+
+    def __init__(self) -> None:
+        self._boxes: dict[str, Box] = {}
+        self._last = 0
+
+    def keep(self, follower: str, now: int) -> None:
+        """Let the follower's inbox live on, or begin."""
+        box = self._live(follower, now)
+        if box is None:
+            box = self._boxes[follower] = Box(now)
+            box.entries.append((self._number(), None))
+        box.lapses_ms = now + INBOX_MS
+
+    def put(self, follower: str, generation_id: str, entry: LogEntry, now: int) -> None:
+        """Add an entry of a log that it follows, if it is still there."""
+        box = self._live(follower, now)
+        if box is not None:
+            inbox_entry = InboxEntry(
+                generation_id=generation_id,
+                first_offset=entry.first_offset,
+                event_count=entry.event_count,
+                response=entry.response,
+                is_terminal=entry.is_terminal,
+                failure=entry.failure,
+            )
+            box.entries.append((self._number(), inbox_entry))
+
+    def after(self, follower: str, cursor: str, now: int) -> Inbox | None:
+        """What came after the cursor; None when nothing did."""
+        box = self._live(follower, now)
+        last = int(cursor.partition("-")[0])
+        arrived = [each for each in box.entries if each[0] > last] if box else []
+        if not arrived:
+            return None
+        entries = tuple(entry for _, entry in arrived if entry is not None)
+        return Inbox(f"{arrived[-1][0]}-0", entries)
+
+    def _live(self, follower: str, now: int) -> Box | None:
+        box = self._boxes.get(follower)
+        return box if box and box.lapses_ms > now else None
+
+    def _number(self) -> int:
+        self._last += 1
+        return self._last
+
+
+def joined(followers: list[str], follower: str) -> list[str]:
+    """The followers of one log with this one; the oldest makes room."""
+    if follower in followers:
+        return followers
+    return [*followers[-(MAX_FOLLOWERS - 1) :], follower]

@@ -1,0 +1,167 @@
+"""What everybody may ask of the in-memory twin, and what operators may do."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from facet.queue.answers import invalid_page, not_found
+from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
+from facet.queue.memory_ledger import Ledger
+from facet.queue.memory_record import SUSPECTS, Record
+from facet.queue.memory_side import MemorySide
+from facet.queue.memory_sweep import MemorySweep
+from facet.queue.port import (
+    AuditEntry,
+    ClassDepth,
+    DeadLetter,
+    DeadLetters,
+    Depth,
+    Inspection,
+    Priority,
+    SweepResult,
+)
+
+
+class MemoryOperator(MemorySide):
+    """`facet.queue.port.Observer` and `Operator`, and the workers' reports."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._sweep = MemorySweep(ledger)
+        self._reports: dict[str, tuple[int, bytes]] = {}
+        self._drains: set[str] = set()
+        self._audit: deque[AuditEntry] = deque(maxlen=AUDIT_ENTRIES)
+
+    async def report(self, worker: str, report: bytes) -> bool:
+        """See `Consumer.report`."""
+        self._reports[worker] = (self._ledger.clock_ms() + self._ledger.limits.report_ms, report)
+        return worker in self._drains
+
+    async def retire(self, worker: str) -> None:
+        """See `Consumer.retire`."""
+        self._forget_worker(worker)
+        self._ledger.hints.withdraw_nudge(worker)
+
+    async def sweep(self) -> SweepResult:
+        """See `Observer.sweep`."""
+        result = self._sweep.run()
+        now = self._ledger.clock_ms()
+        for worker in [name for name, (lapses_ms, _) in self._reports.items() if lapses_ms <= now]:
+            self._forget_worker(worker)
+        self._tell()
+        return result
+
+    async def reports(self) -> list[bytes]:
+        """See `Observer.reports`."""
+        now = self._ledger.clock_ms()
+        live = [(at, name, report) for name, (at, report) in self._reports.items() if at > now]
+        return [report for _, _, report in sorted(live, reverse=True)[:MAX_BATCH]]
+
+    async def depth(self) -> Depth:
+        """See `Observer.depth`."""
+        ledger = self._ledger
+        return Depth(
+            classes={priority: self._class_depth(priority) for priority in Priority},
+            waiting_bytes=ledger.lanes.total().size_bytes,
+            leased=len(ledger.leases),
+            dead_letters=len(ledger.dead),
+            drain_tokens_per_second=math.floor(ledger.pace.rate(ledger.clock_ms()) * 10**6) / 1000,
+            mean_output_tokens=math.floor(ledger.pace.mean_output),
+        )
+
+    async def origin(self) -> str:
+        """See `Observer.origin`."""
+        return self._ledger.origin
+
+    async def ping(self) -> None:
+        """See `Observer.ping`."""
+
+    async def inspect(self, generation_id: str) -> Inspection:
+        """See `Operator.inspect`."""
+        record = self._ledger.find(generation_id)
+        if record is None:
+            raise not_found(generation_id)
+        return Inspection(
+            status=self._ledger.describe(record),
+            priority=record.submission.priority,
+            needs=record.needs,
+            epoch=record.epoch,
+            fingerprint=record.fingerprint or record.claim_fingerprint,
+            prompt_tokens=record.submission.prompt_tokens,
+            charged_tokens=record.charged,
+            holds=record.holds,
+            skips=record.skips,
+            read_offset=record.read_offset,
+            life=tuple(record.life[:MAX_BATCH]),
+        )
+
+    async def dead_letters(self, *, page: str, limit: int) -> DeadLetters:
+        """See `Operator.dead_letters`."""
+        if page and not page.isdecimal():
+            raise invalid_page()
+        before = int(page) if page else math.inf
+        most = min(limit, MAX_BATCH)
+        dead = [(at, name) for name, at in self._ledger.dead.items() if at < before]
+        found = sorted(dead, reverse=True)[:most]
+        letters = tuple(self._letter(self._ledger.records[name], at) for at, name in found)
+        return DeadLetters(letters, str(found[-1][0]) if found and len(found) == most else "")
+
+    async def redrive(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.redrive`."""
+        count, arrived = 0, self._ledger.arrive()
+        for name in generation_ids:
+            if name in self._ledger.dead:
+                self._redrive(self._ledger.records[name], arrived + count)
+                count += 1
+        self._tell()
+        return count
+
+    async def discard(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.discard`."""
+        found = [name for name in dict.fromkeys(generation_ids) if name in self._ledger.dead]
+        for name in found:
+            self._ledger.forget(self._ledger.records[name])
+        return len(found)
+
+    async def drain_worker(self, worker: str) -> bool:
+        """See `Operator.drain_worker`."""
+        if worker in self._reports:
+            self._drains.add(worker)
+        return worker in self._reports
+
+    async def audit(self, who: str, action: str, subject: str) -> None:
+        """See `Operator.audit`."""
+        self._audit.append(AuditEntry(self._ledger.clock_ms(), who, action, subject))
+
+    async def audits(self, *, limit: int) -> list[AuditEntry]:
+        """See `Operator.audits`."""
+        return list(reversed(self._audit))[:limit]
+
+    def _forget_worker(self, worker: str) -> None:
+        self._reports.pop(worker, None)
+        self._drains.discard(worker)
+        self._ledger.hints.forget(worker)
+
+    def _class_depth(self, priority: Priority) -> ClassDepth:
+        lanes, now = self._ledger.lanes, self._ledger.now_us()
+        # Suspects are few; they are told with the best class.
+        kinds = {int(priority)} | ({SUSPECTS} if priority is Priority.INTERACTIVE else set())
+        places = [lanes.oldest_place(lane) for lane in lanes.lanes if lane.kind in kinds]
+        oldest = min((place for place in places if place is not None), default=now)
+        load = lanes.loads[int(priority)]
+        return ClassDepth(load.requests, load.tokens, max((now - oldest) // 1000, 0))
+
+    def _letter(self, record: Record, dead_ms: int) -> DeadLetter:
+        name, failure = record.generation_id, self._ledger.failure_of(record)
+        return DeadLetter(name, record.tenant, dead_ms, failure, record.size_bytes)
+
+    def _redrive(self, record: Record, place: int) -> None:
+        ledger, name = self._ledger, record.generation_id
+        del ledger.dead[name], ledger.expiring[name]
+        record.start_over(place, ledger.clock_ms() + record.due_ms - record.place // 1000)
+        ledger.lanes.enter(record)
+        ledger.set_timer(record)
+        ledger.note(record, "redriven")
+        ledger.announce(record)

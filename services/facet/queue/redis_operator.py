@@ -1,0 +1,90 @@
+"""What everybody may ask of the queue in Redis, and what operators may do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from facet.queue import terminals
+from facet.queue.answers import invalid_page, not_found
+from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of
+from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
+from facet.queue.port import AuditEntry, DeadLetters, Depth, Inspection, SweepResult
+from facet.queue.redis_side import RedisSide, batches
+
+_LETTERS_PER_CALL = 20
+"""Each costs a dozen commands."""
+
+
+class RedisOperator(RedisSide):
+    """`facet.queue.port.Observer` and `Operator`."""
+
+    async def sweep(self) -> SweepResult:
+        """See `Observer.sweep`."""
+        expired, reaped, abandoned, dead_lettered, has_more = await self._run(
+            "sweep",
+            self._limits.lease_ms,
+            self._limits.dead_letter_ms,
+            *terminals.EXPIRED.blobs(),
+            *terminals.ABANDONED.blobs(),
+            *terminals.DEAD_LETTERED.blobs(),
+        )
+        return SweepResult(expired, reaped, abandoned, dead_lettered, bool(has_more))
+
+    async def reports(self) -> list[bytes]:
+        """See `Observer.reports`."""
+        return [report for report in await self._run("reports") if report]
+
+    async def depth(self) -> Depth:
+        """See `Observer.depth`."""
+        return depth_of(await self._run("depth"))
+
+    async def origin(self) -> str:
+        """See `Observer.origin`."""
+        origin: bytes | None = await self._redis.command("GET", self._keys.single("origin"))
+        return (origin or b"").decode()
+
+    async def ping(self) -> None:
+        """See `Observer.ping`."""
+        await self._redis.command("PING")
+
+    async def inspect(self, generation_id: str) -> Inspection:
+        """See `Operator.inspect`."""
+        reply = await self._run("inspect", generation_id)
+        if not reply:
+            raise not_found(generation_id)
+        return inspection_of(generation_id, reply)
+
+    async def dead_letters(self, *, page: str, limit: int) -> DeadLetters:
+        """See `Operator.dead_letters`."""
+        if page and not page.isdecimal():
+            raise invalid_page()
+        last, *letters = await self._run(
+            "dead_letters", f"({page}" if page else "+inf", min(limit, MAX_BATCH)
+        )
+        return DeadLetters(tuple(dead_letter(fields) for fields in letters), last.decode())
+
+    async def redrive(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.redrive`."""
+        batched = batches(generation_ids, _LETTERS_PER_CALL)
+        return sum([await self._run("redrive", *batch) for batch in batched])
+
+    async def discard(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.discard`."""
+        batched = batches(generation_ids, _LETTERS_PER_CALL)
+        return sum([await self._run("discard", *batch) for batch in batched])
+
+    async def drain_worker(self, worker: str) -> bool:
+        """See `Operator.drain_worker`."""
+        return bool(await self._run("drain_worker", worker))
+
+    async def audit(self, who: str, action: str, subject: str) -> None:
+        """See `Operator.audit`."""
+        fields = ("who", who, "action", action, "subject", subject)
+        key = self._keys.single("audit")
+        await self._redis.command("XADD", key, "MAXLEN", "~", AUDIT_ENTRIES, "*", *fields)
+
+    async def audits(self, *, limit: int) -> list[AuditEntry]:
+        """See `Operator.audits`."""
+        key = self._keys.single("audit")
+        entries = await self._redis.command("XREVRANGE", key, "+", "-", "COUNT", limit)
+        return [audit_entry(name, fields) for name, fields in entries]

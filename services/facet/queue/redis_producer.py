@@ -1,0 +1,131 @@
+"""The gateway's side of the queue in Redis."""
+
+from __future__ import annotations
+
+import secrets
+
+from facet.core.errors import FacetError, StoreFullError
+from facet.queue import terminals
+from facet.queue.admission import Admission
+from facet.queue.answers import (
+    invalid_page,
+    not_found,
+    queue_full,
+    quota_exceeded,
+    request_id_reused,
+    store_full,
+)
+from facet.queue.codec import needs_text, status_of, weight_text
+from facet.queue.connection import RedisConnection
+from facet.queue.keys import Keys, idempotency_name
+from facet.queue.limits import MAX_BATCH, QueueLimits
+from facet.queue.lua import load_scripts
+from facet.queue.port import Page, Status, Submission, Submitted
+from facet.queue.redis_side import RedisSide
+
+_NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL = range(6)
+_UNKNOWN, _DONE = range(2)
+
+
+class RedisProducer(RedisSide):
+    """`facet.queue.port.Producer`."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        keys: Keys,
+        limits: QueueLimits,
+        clock: str | None = None,
+    ) -> None:
+        super().__init__(connection, keys, limits, load_scripts(clock) if clock else load_scripts())
+        self._admission = Admission(connection.command)
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """See `Producer.submit`."""
+        is_shedding = await self._admission.is_shedding()
+        grace_ms = submission.reader_grace_ms
+        request_id, limits = submission.request_id, self._limits
+        code, *answer = await self._run(
+            "submit",
+            submission.generation_id,
+            submission.tenant,
+            submission.envelope,
+            int(submission.priority),
+            submission.deadline_ms,
+            submission.retention_ms,
+            "" if grace_ms is None else grace_ms,
+            idempotency_name(submission.tenant, request_id) if request_id else "",
+            submission.body_digest,
+            submission.prompt_tokens,
+            submission.max_output_tokens,
+            weight_text(submission.weight),
+            submission.sequences,
+            needs_text(submission.needs),
+            " ".join(submission.affinity),
+            submission.follower,
+            secrets.token_hex(8),
+            int(is_shedding),
+            limits.max_waiting,
+            limits.max_waiting_tokens,
+            limits.max_waiting_bytes,
+            limits.tenant_max_waiting,
+            limits.tenant_max_waiting_tokens,
+            limits.tenant_max_waiting_bytes,
+            out_of_memory=StoreFullError,
+        )
+        if code in (_NEW, _EARLIER):
+            generation_id, remaining_ms, origin = answer
+            return Submitted(generation_id.decode(), code == _NEW, remaining_ms, origin.decode())
+        if code == _REUSED:
+            raise request_id_reused(answer[0].decode())
+        raise self._refusal(code, answer[0].decode(), answer[1])
+
+    async def cancel(self, generation_id: str, tenant: str) -> bool:
+        """See `Producer.cancel`."""
+        code = await self._run("cancel", generation_id, tenant, *terminals.CANCELLED.blobs())
+        if code == _UNKNOWN:
+            raise not_found(generation_id)
+        return bool(code == _DONE)
+
+    async def status(self, generation_id: str, tenant: str) -> Status:
+        """See `Producer.status`."""
+        reply = await self._run("status", generation_id, tenant)
+        if not reply:
+            raise not_found(generation_id)
+        return status_of(generation_id, reply)
+
+    async def list_generations(self, tenant: str, *, page: str, limit: int) -> Page:
+        """See `Producer.list_generations`."""
+        if page and not page.isdecimal():
+            raise invalid_page()
+        last, *found = await self._run(
+            "list", tenant, f"({page}" if page else "+inf", min(limit, MAX_BATCH)
+        )
+        return Page(
+            tuple(status_of(name.decode(), status) for name, status in found), last.decode()
+        )
+
+    async def delete(self, generation_id: str, tenant: str) -> bool:
+        """See `Producer.delete`."""
+        code = await self._run("delete", generation_id, tenant)
+        if code == _UNKNOWN:
+            raise not_found(generation_id)
+        return bool(code == _DONE)
+
+    def _refusal(self, code: int, bound: str, retry_ms: int) -> FacetError:
+        if code == _STORE_FULL:
+            return store_full()
+        limits = self._limits
+        if code == _FULL:
+            most = {
+                "requests": limits.max_waiting,
+                "tokens": limits.max_waiting_tokens,
+                "bytes": limits.max_waiting_bytes,
+            }
+            return queue_full(bound, most[bound], retry_ms)
+        most = {
+            "requests": limits.tenant_max_waiting,
+            "tokens": limits.tenant_max_waiting_tokens,
+            "bytes": limits.tenant_max_waiting_bytes,
+        }
+        return quota_exceeded(bound, most[bound], retry_ms)

@@ -1,0 +1,58 @@
+"""The log reader's side of the queue in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from facet.queue.codec import inbox_entry, log_entry
+from facet.queue.port import Followed, Inbox, LogEntry
+from facet.queue.redis_side import RedisSide, batches
+
+_LOGS_PER_CALL = 16
+"""A script call that reads more could take longer than scripts may."""
+
+_ARRIVALS_PER_READ = 1024
+
+
+class RedisReader(RedisSide):
+    """`facet.queue.port.Reader`."""
+
+    async def read(self, cursors: Mapping[str, int], *, limit: int) -> dict[str, list[LogEntry]]:
+        """See `Reader.read`."""
+        news: dict[str, list[LogEntry]] = {}
+        for batch in batches(list(cursors.items()), _LOGS_PER_CALL):
+            reply = await self._run("read", limit, *(part for each in batch for part in each))
+            for (name, _), entries in zip(batch, reply, strict=True):
+                if entries:
+                    news[name] = [
+                        log_entry(entry, dict(zip(flat[::2], flat[1::2], strict=True)))
+                        for entry, flat in entries
+                    ]
+        return news
+
+    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+        """See `Reader.follow`."""
+        followed: dict[str, Followed] = {}
+        for batch in list(batches(list(positions.items()))) or [()]:
+            reply = await self._run("follow", follower, *(part for each in batch for part in each))
+            for (name, _), known, offset in zip(batch, reply[::2], reply[1::2], strict=True):
+                followed[name] = Followed(bool(known), offset)
+        return followed
+
+    async def unfollow(self, follower: str, generation_ids: Sequence[str]) -> None:
+        """See `Reader.unfollow`."""
+        for batch in batches(generation_ids):
+            await self._run("unfollow", follower, *batch)
+
+    async def receive(self, follower: str, cursor: str, *, block_ms: int) -> Inbox:
+        """See `Reader.receive`."""
+        key = self._keys.of("inbox", follower)
+        block = ("BLOCK", block_ms) if block_ms > 0 else ()
+        reply = await self._redis.block(
+            max(block_ms, 0), "XREAD", "COUNT", _ARRIVALS_PER_READ, *block, "STREAMS", key, cursor
+        )
+        if not reply:
+            return Inbox(cursor, ())
+        ((_, arrived),) = reply
+        entries = tuple(inbox_entry(fields) for _, fields in arrived if b"i" in fields)
+        return Inbox(arrived[-1][0].decode(), entries)

@@ -1,0 +1,29 @@
+-- ARGV: ids of dead letters. Each waits again with a new log, its whole deadline and without
+-- readers to lose. Returns how many.
+local now_at = now_us()
+local now = math.floor(now_at / 1000)
+local count = 0
+for _, id in ipairs(ARGV) do
+  local record = redis.call('ZSCORE', dead_key, id) and read_record(id)
+  if record and redis.call('EXISTS', envelope_key(id)) == 1 then
+    redis.call('ZREM', dead_key, id)
+    redis.call('ZREM', expiring_key, id)
+    redis.call('HINCRBY', load_key, 'dead_bytes', -record.bytes)
+    redis.call('UNLINK', log_key(id), ids_key(id))
+    for _, name in ipairs({'next', 'tokens', 'deaths', 'tries', 'charged', 'drafted', 'accepted',
+      'ended', 'expires'}) do
+      record[name] = 0
+    end
+    local span = record.due - math.floor(record.place / 1000)
+    record.fp, record.finisher, record.grace = '', '', ''
+    record.due, record.place = now + span, now_at + count
+    redis.call('ZADD', index_key(record.tenant), record.place, id)
+    enter_lane(id, record)
+    save_record(id, record)
+    set_timer(id, record.due, '', now)
+    note(id, now, 'redriven')
+    announce(record, now)
+    count = count + 1
+  end
+end
+return count

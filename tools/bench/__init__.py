@@ -1,0 +1,1 @@
+"""Benchmarks of the delivery core: `python -m tools.bench.queue` and `... .streams`."""

@@ -13,6 +13,8 @@ from pathlib import Path
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.01
+_DATA = "appendonlydir"
+_COPY = "kept"
 
 
 def server_binary() -> str:
@@ -78,6 +80,17 @@ class RedisServer:
     def kill(self) -> None:
         """SIGKILL: nothing is flushed or said."""
         self._end(signal.SIGKILL)
+
+    def keep_copy(self) -> None:
+        """Copy what is acknowledged by now, see `fall_back`. Only with `append_only`."""
+        shutil.copytree(self._directory / _DATA, self._directory / _COPY, dirs_exist_ok=True)
+
+    def fall_back(self) -> None:
+        """Kill it and start it again with what `keep_copy` kept, as a replica that was behind."""
+        self.kill()
+        shutil.rmtree(self._directory / _DATA)
+        (self._directory / _COPY).rename(self._directory / _DATA)
+        self.restart()
 
     def stop(self) -> None:
         """SIGTERM; safe to repeat."""

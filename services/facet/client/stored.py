@@ -26,7 +26,7 @@ class GenerationState(Enum):
 
 @dataclass(frozen=True)
 class StoredGeneration:
-    """State of a generation; times are in UTC.
+    """State of a generation; times are in UTC, `created_at` None where the store did not tell it.
 
     `next_offset` ends its log. `result` is set when it succeeded and the call asked for it (`get`),
     `error` when it failed or was cancelled. After `expires_at` the server forgets it.
@@ -34,7 +34,7 @@ class StoredGeneration:
 
     id: str
     state: GenerationState
-    created_at: datetime
+    created_at: datetime | None
     ended_at: datetime | None
     expires_at: datetime | None
     next_offset: int
@@ -53,7 +53,7 @@ def decode_stored(message: inference_service_pb2.Generation) -> StoredGeneration
     return StoredGeneration(
         id=message.generation_id,
         state=_state(message.state),
-        created_at=_time(message.create_time),
+        created_at=_time(message.create_time) if message.HasField("create_time") else None,
         ended_at=_time(message.end_time) if message.HasField("end_time") else None,
         expires_at=_time(message.expire_time) if message.HasField("expire_time") else None,
         next_offset=message.next_offset,

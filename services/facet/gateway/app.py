@@ -39,6 +39,7 @@ from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervision import keep_running
 from facet.gateway.workers import LiveWorkers
+from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
@@ -102,7 +103,9 @@ async def _serve(
         stack.push_async_callback(media.close)
         queues: list[tuple[ModelCard, Queue]] = []
         for card in cards:
-            queue = RedisQueue.connect(url, release=settings.release, model=card.name)
+            queue = RedisQueue.connect(
+                url, release=settings.release, model=card.name, limits=queue_limits(settings)
+            )
             stack.push_async_callback(queue.close)
             queues.append((card, queue))
         gateway = compose(settings, queues, media, authenticator)
@@ -179,6 +182,18 @@ async def running(gateway: Gateway) -> AsyncIterator[str]:
     finally:
         await gateway.server.stop(None)
         await cancel_all(loops)
+
+
+def queue_limits(settings: GatewaySettings) -> QueueLimits:
+    """The bounds on what waits in each queue."""
+    return QueueLimits(
+        max_waiting=settings.max_waiting,
+        max_waiting_tokens=settings.max_waiting_tokens,
+        max_waiting_bytes=settings.max_waiting_bytes,
+        tenant_max_waiting=settings.tenant_max_waiting,
+        tenant_max_waiting_tokens=settings.tenant_max_waiting_tokens,
+        tenant_max_waiting_bytes=settings.tenant_max_waiting_bytes,
+    )
 
 
 def _intake_limits(settings: GatewaySettings) -> IntakeLimits:

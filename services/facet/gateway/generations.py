@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 
@@ -26,6 +27,7 @@ from facet.core.errors import (
     GenerationNotFoundError,
     GenerationRunsError,
     InvalidRequestError,
+    StoreUnavailableError,
 )
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
@@ -33,12 +35,17 @@ from facet.gateway.folding import AnswerFold
 from facet.gateway.generation_id import is_generation_id
 from facet.gateway.intake import Intake
 from facet.gateway.open_calls import OpenCalls
+from facet.queue.limits import MAX_BATCH
 from facet.queue.port import State, Status
 
 DEFAULT_PAGE = 50
-MAX_PAGE = 100
+MAX_PAGE = 1000
 MAX_WAIT_SECONDS = 60.0
+# Before a call's deadline, so that the state gets there in time.
+ANSWER_SECONDS = 0.5
 ENTRIES_PER_READ = 64
+
+_PAGE_TOKEN = re.compile(r"(?P<route>[0-9]{1,4})\.(?P<page>[0-9]{0,20})")
 
 _STATES = {
     State.WAITING: GenerationState.GENERATION_STATE_QUEUED,
@@ -92,8 +99,17 @@ class Generations:
         with self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call, follows=False)
             await call.announce(accepted.generation_id)
-            status = await accepted.route.queue.status(accepted.generation_id, call.tenant)
-            return SubmitGenerationResponse(generation=generation_of(status))
+            try:
+                status = await accepted.route.queue.status(accepted.generation_id, call.tenant)
+            except StoreUnavailableError:
+                # It is accepted all the same.
+                generation = Generation(
+                    generation_id=accepted.generation_id, state=_STATES[State.WAITING]
+                )
+            else:
+                generation = generation_of(status)
+            generation.request_id = request.request.request_id
+            return SubmitGenerationResponse(generation=generation)
 
     async def get(self, request: GetGenerationRequest, call: Call) -> GetGenerationResponse:
         """Read a state, with the answer when it has ended; waits for that as long as asked.
@@ -102,9 +118,8 @@ class Generations:
         """
         with self._open_calls.enter():
             route, status = await find(self._catalogue, request.generation_id, call.tenant)
-            wait_seconds = min(request.wait.ToTimedelta().total_seconds(), MAX_WAIT_SECONDS)
-            if status.state is not State.ENDED and wait_seconds > 0:
-                await self._wait(route, request.generation_id, wait_seconds)
+            if status.state is not State.ENDED and request.HasField("wait"):
+                await _wait_for_end(route, status, _wait_seconds(request, call))
                 status = await route.queue.status(request.generation_id, call.tenant)
             generation = generation_of(status)
             if status.state is State.ENDED and not status.failure:
@@ -112,28 +127,27 @@ class Generations:
             return GetGenerationResponse(generation=generation)
 
     async def list(self, request: ListGenerationsRequest, call: Call) -> ListGenerationsResponse:
-        """A page of the tenant's generations of all models, newest first.
+        """A page of the tenant's generations, by model, those of each newest first.
 
         Errors: InvalidRequestError, StoreUnavailableError.
         """
-        size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-        index, _, page = request.page_token.partition(".")
-        if request.page_token and (not index.isdecimal() or not page.isdecimal()):
-            raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
-        at = int(index or 0)
-        if at >= len(self._catalogue.routes):
-            raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
-        route = self._catalogue.routes[at]
-        found = await route.queue.list_generations(
-            call.tenant, page="" if page in ("", "0") else page, limit=size
-        )
-        following = f"{at}.{found.next_page}" if found.next_page else ""
-        if not following and at + 1 < len(self._catalogue.routes):
-            following = f"{at + 1}.0"
-        return ListGenerationsResponse(
-            generations=[generation_of(status) for status in found.generations],
-            next_page_token=following,
-        )
+        if request.page_size > MAX_PAGE:
+            raise InvalidRequestError.of("page_size", f"is at most {MAX_PAGE}")
+        size = request.page_size or DEFAULT_PAGE
+        at, page = self._place(request.page_token)
+        routes = self._catalogue.routes
+        response = ListGenerationsResponse()
+        while len(response.generations) < size:
+            found = await routes[at].queue.list_generations(
+                call.tenant, page=page, limit=min(size - len(response.generations), MAX_BATCH)
+            )
+            response.generations.extend(map(generation_of, found.generations))
+            page = found.next_page
+            at += not page
+            if at == len(routes):
+                return response
+        response.next_page_token = f"{at}.{page}"
+        return response
 
     async def delete(
         self, request: DeleteGenerationRequest, call: Call
@@ -150,13 +164,32 @@ class Generations:
             )
         return DeleteGenerationResponse()
 
-    async def _wait(self, route: Route, generation_id: str, seconds: float) -> None:
-        ends_at = time.monotonic() + seconds
-        with route.reader.subscribe(generation_id) as subscription:
-            while (left_seconds := ends_at - time.monotonic()) > 0:
-                batch = await subscription.next(left_seconds)
-                if batch is None or batch.is_terminal:
-                    return
+    def _place(self, page_token: str) -> tuple[int, str]:
+        """Where a listing goes on: number of the route, and the page of its queue."""
+        if not page_token:
+            return 0, ""
+        match = _PAGE_TOKEN.fullmatch(page_token)
+        if match is None or int(match["route"]) >= len(self._catalogue.routes):
+            raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
+        return int(match["route"]), match["page"]
+
+
+def _wait_seconds(request: GetGenerationRequest, call: Call) -> float:
+    asked_seconds = request.wait.seconds + request.wait.nanos / 1e9
+    left_seconds = call.remaining_seconds()
+    if left_seconds is not None:
+        asked_seconds = min(asked_seconds, left_seconds - ANSWER_SECONDS)
+    return min(asked_seconds, MAX_WAIT_SECONDS)
+
+
+async def _wait_for_end(route: Route, status: Status, seconds: float) -> None:
+    """Return when the generation has ended, or after the time. It counts as read meanwhile."""
+    ends_at = time.monotonic() + seconds
+    with route.reader.subscribe(status.generation_id, status.next_offset) as subscription:
+        while (left_seconds := ends_at - time.monotonic()) > 0:
+            batch = await subscription.next(left_seconds)
+            if batch is None or batch.is_terminal:
+                return
 
 
 async def _answer(route: Route, generation_id: str) -> GenerateContentResponse:

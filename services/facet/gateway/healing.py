@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
 
-from facet.core.errors import FacetError, StoreUnavailableError
-from facet.gateway.subscription import Subscription
-from facet.queue.port import Queue
+from facet.core.errors import FacetError, RequestIdReusedError, StoreUnavailableError
+from facet.gateway.subscription import Origin, Subscription
+from facet.queue.port import Queue, Submission
 
 LOST_SECONDS = 6.0
 """With the time between two looks it is told within 10 s."""
+
+SUBMISSIONS_AT_ONCE = 16
 
 _log = structlog.get_logger(__name__)
 
@@ -25,40 +29,66 @@ class Healing:
         self._follower = follower
         self._missing_since: dict[str, float] = {}
 
-    async def restore(self, subscription: Subscription) -> None:
-        """Look after one whose request the store does not know.
+    async def look_after(self, missing: Sequence[Subscription]) -> None:
+        """Look after those whose requests the store does not know; all others are well.
 
-        The gateway that accepted it queues it again under its id, unless the whole store is another
-        one or its deadline is over. Readers elsewhere wait for that. Errors:
-        StoreUnavailableError.
+        The gateway that accepted a request queues it again under its id, at once because workers
+        wait only shortly before they claim, unless the whole store is another one or the deadline
+        is over. Readers elsewhere wait for that. Errors: StoreUnavailableError.
         """
-        if subscription.is_over:
+        self._missing_since = {
+            peer.generation_id: self._missing_since.get(peer.generation_id, time.monotonic())
+            for peer in missing
+        }
+        if not missing:
             return
-        name, origin = subscription.generation_id, subscription.origin
         store = await self._queue.origin()
-        if origin and origin.store == store and time.monotonic() < origin.ends_at:
-            await self._queue_again(subscription)
-            return
+        ours = [(each, each.origin) for each in missing if _is_healable(each, store)]
+        for start in range(0, len(ours), SUBMISSIONS_AT_ONCE):
+            batch = ours[start : start + SUBMISSIONS_AT_ONCE]
+            await asyncio.gather(
+                *(self._queue_again(each, origin) for each, origin in batch if origin)
+            )
         now = time.monotonic()
-        since = self._missing_since.setdefault(name, now)
-        if origin or not store or now - since > LOST_SECONDS:
-            self._missing_since.pop(name, None)
-            subscription.lose()
+        for peer in missing:
+            is_hopeless = not store or (peer.origin and not _is_healable(peer, store))
+            since = self._missing_since.get(peer.generation_id, now)
+            if is_hopeless or now - since > LOST_SECONDS:
+                peer.lose()
 
-    async def _queue_again(self, subscription: Subscription) -> None:
-        origin = subscription.origin
-        if origin is None:
-            return
-        left_ms = max(1, round((origin.ends_at - time.monotonic()) * 1000))
-        submission = replace(
-            origin.submission, deadline_ms=left_ms, request_id="", follower=self._follower
-        )
+    async def _queue_again(self, subscription: Subscription, origin: Origin) -> None:
         try:
-            await self._queue.submit(submission)
-        except StoreUnavailableError:
-            raise
+            await self._submit(origin)
         except FacetError as error:
-            subscription.fail(error)
+            if isinstance(error, StoreUnavailableError):
+                raise
+            if not error.retryable:
+                subscription.fail(error)
             return
+        self._missing_since.pop(subscription.generation_id, None)
         subscription.recheck()
         _log.warning("queued again what the store forgot", generation_id=subscription.generation_id)
+
+    async def _submit(self, origin: Origin) -> None:
+        left_ms = max(1, round((origin.ends_at - time.monotonic()) * 1000))
+        submission = replace(origin.submission, deadline_ms=left_ms, follower=self._follower)
+        if submission.request_id and await self._is_named_again(submission):
+            # Another generation has the request id meanwhile; this one goes on without.
+            await self._queue.submit(replace(submission, request_id="", body_digest=b""))
+        elif not submission.request_id:
+            await self._queue.submit(submission)
+
+    async def _is_named_again(self, submission: Submission) -> bool:
+        """Submit under the request id; whether that names another generation."""
+        try:
+            submitted = await self._queue.submit(submission)
+        except RequestIdReusedError:
+            return True
+        return submitted.generation_id != submission.generation_id
+
+
+def _is_healable(subscription: Subscription, store: str) -> bool:
+    origin = subscription.origin
+    if origin is None or subscription.is_over:
+        return False
+    return origin.store == store and time.monotonic() < origin.ends_at

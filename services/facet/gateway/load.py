@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,21 @@ from facet.queue.port import Needs
 BYTES_PER_TOKEN = 4
 """Of text, about; the queue only compares requests by it."""
 
-TOKENS_PER_MEDIUM = {"image": 280, "audio": 250, "video": 1120}
-"""Of one medium at Gemma 4's default resolution; audio of 10 s, video of 16 frames."""
+IMAGE_TOKENS = 280
+"""Of one image at Gemma 4's default resolution."""
+
+VIDEO_TOKENS = 16 * 70
+"""Of one video: nothing here tells its length, so as many frames as are taken of a long one."""
+
+AUDIO_TOKENS_PER_SECOND = 25
+AUDIO_BYTES_PER_SECOND = {"audio/wav": 32_000, "audio/flac": 16_000}
+"""16 kHz mono of 16 bits, and its half; its duration is told by its size only."""
+
+PACKED_AUDIO_BYTES_PER_SECOND = 8_000
+"""The same of lossy types: 64 kbit/s."""
+
+MAX_AUDIO_SECONDS = 30
+"""Longer audio is refused by the worker; at a higher rate the same bytes last shorter."""
 
 SMALLEST_BUCKET = 1024
 MAX_AFFINE_MEDIA = 2
@@ -35,12 +49,13 @@ def load_of(
     request: GenerationRequest, media: Sequence[MediaItem], card: ModelCard, tenant: str
 ) -> Load:
     """Estimates of a validated request. The worker counts exactly; nothing is refused here."""
-    kinds = [item.mime_type.partition("/")[0] for item in media]
-    prompt_tokens = _text_tokens(request) + sum(TOKENS_PER_MEDIUM[kind] for kind in kinds)
-    most = request.generation_config.max_output_tokens or card.max_output_tokens
+    prompt_tokens = _text_tokens(request) + sum(map(_media_tokens, media))
+    asked = request.generation_config.max_output_tokens
+    most = asked or card.max_output_tokens
     needs = Needs(
-        context_tokens=min(_bucket(prompt_tokens), card.context_tokens),
-        media="".join(sorted({kind[0] for kind in kinds})),
+        # An answer whose length nobody asked for takes what the worker's context leaves.
+        context_tokens=min(_bucket(prompt_tokens + asked), card.context_tokens),
+        media="".join(sorted({item.mime_type[0] for item in media})),
         adapter=request.adapter,
     )
     affinity = tuple(_affinity(request, media, tenant))
@@ -49,9 +64,25 @@ def load_of(
 
 def _text_tokens(request: GenerationRequest) -> int:
     turns = [request.system_instruction, *request.contents]
-    texts = sum(len(part.text) for turn in turns for part in turn.parts)
-    tools = sum(tool.ByteSize() for tool in request.tools)
-    return (texts + tools) // BYTES_PER_TOKEN + 1
+    size = sum(tool.ByteSize() for tool in request.tools)
+    for part in (part for turn in turns for part in turn.parts):
+        kind = part.WhichOneof("data")
+        if kind == "text":
+            size += len(part.text.encode())
+        elif kind in ("function_call", "function_response"):
+            size += part.ByteSize()
+    return math.ceil(size / BYTES_PER_TOKEN)
+
+
+def _media_tokens(item: MediaItem) -> int:
+    kind = item.mime_type.partition("/")[0]
+    if kind == "image":
+        return IMAGE_TOKENS
+    if kind == "video":
+        return VIDEO_TOKENS
+    rate = AUDIO_BYTES_PER_SECOND.get(item.mime_type, PACKED_AUDIO_BYTES_PER_SECOND)
+    seconds = min(item.size_bytes / rate, MAX_AUDIO_SECONDS)
+    return math.ceil(seconds * AUDIO_TOKENS_PER_SECOND)
 
 
 def _bucket(tokens: int) -> int:

@@ -139,15 +139,17 @@ class LogReader:
             await self._queue.unfollow(self.follower, left)
             for name in left:
                 self._left.pop(name, None)
+        missing = []
         for name, state in followed.items():
             for peer in self._subscriptions.get(name, ()):
                 if not state.is_known:
-                    await self._healing.restore(peer)
+                    missing.append(peer)
                 elif state.next_offset < peer.read_offset:
                     peer.recheck()
                     self._catch_up(peer)
-                elif state.next_offset > peer.wanted_offset:
+                elif state.next_offset > peer.wanted_offset and peer.wants_more:
                     self._catch_up(peer)
+        await self._healing.look_after(missing)
 
     # Receiving: what is written arrives in the inbox
 
@@ -165,6 +167,9 @@ class LogReader:
                 continue
             cursor = inbox.cursor
             self._route(inbox)
+            if not inbox.entries:
+                # Nothing at all for a while: perhaps the inbox is gone, or logs do not go there.
+                self._follow_at_once.set()
 
     def _route(self, inbox: Inbox) -> None:
         for entry in inbox.entries:
@@ -172,7 +177,10 @@ class LogReader:
                 if entry.is_terminal:
                     # What has ended is not queued anew when it is forgotten.
                     peer.origin = None
-                if peer.is_full or entry.first_offset > peer.wanted_offset:
+                if peer.is_full:
+                    # It is caught up when it has room.
+                    continue
+                if entry.first_offset > peer.wanted_offset:
                     self._catch_up(peer)
                 else:
                     peer.push([entry])
@@ -188,9 +196,13 @@ class LogReader:
                 self._behind.clear()
                 self._somebody_is_behind.clear()
                 continue
+            for peer in behind:
+                # Before the read: who misses something during it is behind once more.
+                del self._behind[peer]
             try:
                 await self._bring_up(behind)
             except StoreUnavailableError as error:
+                self._behind |= dict.fromkeys(filter(self._is_subscribed, behind))
                 self._note_outage(error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -204,8 +216,11 @@ class LogReader:
             entries = news.get(peer.generation_id, [])
             peer.push(entries)
             # Full pages may have more behind them.
-            if len(entries) < ENTRIES_PER_READ or not peer.wants_more:
-                self._behind.pop(peer, None)
+            if len(entries) == ENTRIES_PER_READ and self._is_subscribed(peer):
+                self._behind[peer] = None
+
+    def _is_subscribed(self, peer: Subscription) -> bool:
+        return peer in self._subscriptions.get(peer.generation_id, ())
 
     def _note_outage(self, error: StoreUnavailableError) -> None:
         if not self._is_store_away:

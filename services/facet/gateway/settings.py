@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from facet.core.settings import ServiceSettings, settings_config
+from facet.queue.limits import QueueLimits
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1 << 50)]
 
 
 class GatewaySettings(ServiceSettings):
@@ -34,7 +36,8 @@ class GatewaySettings(ServiceSettings):
     """Models served, as a JSON list; the first is the default of requests that name none."""
 
     api_keys_file: Path | None = None
-    """Lines `tenant:sha256-of-the-key` in hexadecimal; without it only loopback is served."""
+    """Lines `tenant:sha256-of-the-key[:weight=2][:admin]`, the digest in hexadecimal; without it
+    only loopback is served."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
@@ -50,6 +53,25 @@ class GatewaySettings(ServiceSettings):
 
     max_open_calls: Annotated[int, Field(ge=1, le=100_000)] = 4096
     """Most calls that generate or attach at once; more are refused."""
+
+    max_waiting: Count = QueueLimits.max_waiting
+    """Most requests that wait in a model's queue; more are refused with QUEUE_FULL. All gateways of
+    a deployment set these bounds alike."""
+
+    max_waiting_tokens: Count = QueueLimits.max_waiting_tokens
+    """The same in estimated tokens, prompt and expected answer together."""
+
+    max_waiting_bytes: Count = QueueLimits.max_waiting_bytes
+    """The same in bytes, media not counted."""
+
+    tenant_max_waiting: Count = QueueLimits.tenant_max_waiting
+    """Most requests of one tenant that wait; more are refused with QUOTA_EXCEEDED."""
+
+    tenant_max_waiting_tokens: Count = QueueLimits.tenant_max_waiting_tokens
+    """The same in estimated tokens."""
+
+    tenant_max_waiting_bytes: Count = QueueLimits.tenant_max_waiting_bytes
+    """The same in bytes."""
 
     default_deadline_seconds: Seconds = 600.0
     """Deadline of calls that bring none."""

@@ -72,6 +72,7 @@ class Subscription:
         self._buffered_bytes = 0
         self._kept: deque[tuple[int, int, bytes]] = deque()
         self._kept_bytes = self._kept_events = 0
+        self._known: dict[int, bytes] = {}
         self._has_terminal = False
         self._error: FacetError | None = None
         self._arrived = asyncio.Event()
@@ -101,16 +102,16 @@ class Subscription:
                 continue
             if entry.first_offset > self.wanted_offset or self.is_over:
                 break
-            if not self._agrees(entry):
+            if not self._accepts(entry):
                 self.fail(self._regressed())
                 break
-            self._take_in(entry)
         if self._entries or self._error:
             self._arrived.set()
 
     def recheck(self) -> None:
         """Compare the log with what is kept of it, from the oldest of that on."""
         if not self.is_over:
+            self._known = {}
             self.wanted_offset = self._kept[0][0] if self._kept else self.read_offset
 
     def fail(self, error: FacetError) -> None:
@@ -147,17 +148,29 @@ class Subscription:
             raise self._error
         return self._take()
 
+    def _accepts(self, entry: LogEntry) -> bool:
+        try:
+            if not self._agrees(entry):
+                return False
+            self._take_in(entry)
+        except ValueError:
+            # One log that is damaged must not end the reading of all others.
+            return False
+        return True
+
     def _agrees(self, entry: LogEntry) -> bool:
         """Whether an entry brings again what was read before, as far as that is kept."""
         if entry.first_offset >= self.read_offset or self.wanted_offset >= self.read_offset:
             return True
-        known = {
-            first + index: frame
-            for first, _, response in self._kept
-            for index, frame in enumerate(event_frames(response))
-        }
+        if not self._known:
+            # Cut once for all entries that are compared: nothing is kept before they agree.
+            self._known = {
+                first + index: frame
+                for first, _, response in self._kept
+                for index, frame in enumerate(event_frames(response))
+            }
         return all(
-            known.get(entry.first_offset + index, frame) == frame
+            self._known.get(entry.first_offset + index, frame) == frame
             for index, frame in enumerate(event_frames(entry.response))
         )
 
@@ -176,7 +189,11 @@ class Subscription:
                 failure=entry.failure,
             )
         self.read_offset = end
+        self._known = {}
         self._has_terminal = entry.is_terminal
+        if entry.is_terminal:
+            # What has ended is not queued anew when it is forgotten.
+            self.origin = None
         self._entries.append(entry)
         self._buffered_bytes += len(entry.response)
         self._keep(entry)

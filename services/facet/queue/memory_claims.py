@@ -48,7 +48,7 @@ class MemoryClaims:
             lease=record.lease,
             envelope=record.submission.envelope,
             attempt=record.attempts,
-            waited_ms=max(self._ledger.clock_ms() - record.place // 1000, 0),
+            waited_ms=max((self._ledger.now_us() - record.place) // 1000, 0),
             remaining_ms=self._ledger.remaining_ms(record),
             next_offset=record.next_offset,
             token_ids=tuple(record.token_ids),

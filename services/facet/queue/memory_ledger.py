@@ -200,9 +200,10 @@ class Ledger:
         return record.log[-1].failure if record.state is State.ENDED else b""
 
     def _bury(self, record: Record) -> None:
-        self.dead[record.generation_id] = self.clock_ms()
+        last = max(self.dead.values(), default=0)
+        self.dead[record.generation_id] = max(self.clock_ms() * 1000, last + 1)
         while self._has_too_many_dead():
-            oldest = min(self.dead, key=lambda name: (self.dead[name], name))
+            oldest = min(self.dead, key=lambda name: self.dead[name])
             self.forget(self.records[oldest])
 
     def _has_too_many_dead(self) -> bool:

@@ -105,7 +105,7 @@ class MemoryOperator(MemorySide):
         most = min(limit, MAX_BATCH)
         dead = [(at, name) for name, at in self._ledger.dead.items() if at < before]
         found = sorted(dead, reverse=True)[:most]
-        letters = tuple(self._letter(self._ledger.records[name], at) for at, name in found)
+        letters = tuple(self._letter(self._ledger.records[name]) for _, name in found)
         return DeadLetters(letters, str(found[-1][0]) if found and len(found) == most else "")
 
     async def redrive(self, generation_ids: Sequence[str]) -> int:
@@ -113,7 +113,9 @@ class MemoryOperator(MemorySide):
         count, arrived = 0, self._ledger.arrive()
         for name in generation_ids:
             if name in self._ledger.dead:
-                self._redrive(self._ledger.records[name], arrived + count)
+                self._redrive(
+                    self._ledger.records[name], self._ledger.arrive() if count else arrived
+                )
                 count += 1
         self._tell()
         return count
@@ -153,9 +155,9 @@ class MemoryOperator(MemorySide):
         load = lanes.loads[int(priority)]
         return ClassDepth(load.requests, load.tokens, max((now - oldest) // 1000, 0))
 
-    def _letter(self, record: Record, dead_ms: int) -> DeadLetter:
+    def _letter(self, record: Record) -> DeadLetter:
         name, failure = record.generation_id, self._ledger.failure_of(record)
-        return DeadLetter(name, record.tenant, dead_ms, failure, record.size_bytes)
+        return DeadLetter(name, record.tenant, record.ended_ms, failure, record.size_bytes)
 
     def _redrive(self, record: Record, place: int) -> None:
         ledger, name = self._ledger, record.generation_id

@@ -57,7 +57,11 @@ class MemorySweep:
             self._has_backlog = True
         self._budget -= len(due)
         for _, name in due:
-            act(self._ledger.records[name])
+            record = self._ledger.find(name)
+            if record:
+                act(record)
+            else:
+                del times[name]
 
     def _ring(self, record: Record) -> None:
         now = self._ledger.clock_ms()

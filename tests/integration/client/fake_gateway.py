@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NoReturn
 
 import grpc
@@ -24,6 +26,18 @@ from facet.api.v1 import (
 GENERATION_ID = "g-0-00000000000000000000000000000001"
 
 
+@dataclass(frozen=True)
+class Break:
+    """How one generating call ends early: after so many events, or None before it is accepted.
+
+    Without a `reason` there is no ErrorInfo; without a `code` the call stays open until it is cut.
+    """
+
+    after: int | None
+    code: grpc.StatusCode | None = grpc.StatusCode.UNAVAILABLE
+    reason: str = ""
+
+
 class FakeGateway(
     inference_service_pb2_grpc.InferenceServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
@@ -32,7 +46,8 @@ class FakeGateway(
 
     An attached reader gets those from its offset on. With `hold` the stream stays open after the
     events until the call ends. A `refusal` is the ErrorInfo reason with which every generating call
-    is refused.
+    is refused. `breaks` are used up by generating and attaching calls, one each. `stored` is what
+    GetGeneration and ListGenerations tell.
     """
 
     def __init__(self) -> None:
@@ -42,7 +57,11 @@ class FakeGateway(
         self.requests: list[generation_pb2.GenerationRequest] = []
         self.metadata: dict[str, str | bytes] = {}
         self.remaining_seconds = 0.0
+        self.breaks: deque[Break] = deque()
+        self.stored: list[inference_service_pb2.Generation] = []
+        self.waits: list[float] = []
         self.cancelled: list[str] = []
+        self.deleted: list[str] = []
         self.attached: list[tuple[str, int]] = []
         self.call_ended = threading.Event()
         self.model = model_service_pb2.Model(
@@ -90,10 +109,9 @@ class FakeGateway(
         request: inference_service_pb2.StreamGenerateContentRequest,
         context: grpc.ServicerContext,
     ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
-        self._accept(request.request, context)
+        cut = self._accept(request.request, context)
         context.add_callback(self.call_ended.set)
-        for event in self.events:
-            yield inference_service_pb2.StreamGenerateContentResponse(events=[event])
+        yield from self._deliver(self.events, cut, context)
         if self.hold:
             self.call_ended.wait(timeout=30)
 
@@ -102,7 +120,9 @@ class FakeGateway(
         request: inference_service_pb2.GenerateContentRequest,
         context: grpc.ServicerContext,
     ) -> inference_service_pb2.GenerateContentResponse:
-        self._accept(request.request, context)
+        cut = self._accept(request.request, context)
+        if cut is not None:
+            _break_off(cut, context)
         content = content_pb2.Content(
             role=content_pb2.ROLE_MODEL, parts=[content_pb2.Part(text="whole")]
         )
@@ -119,9 +139,51 @@ class FakeGateway(
         context: grpc.ServicerContext,
     ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
         self.attached.append((request.generation_id, request.from_offset))
-        self._answer(context)
-        for event in self.events[request.from_offset :]:
-            yield inference_service_pb2.StreamGenerateContentResponse(events=[event])
+        cut = self._answer(context)
+        yield from self._deliver(self.events[request.from_offset :], cut, context)
+
+    def SubmitGeneration(
+        self,
+        request: inference_service_pb2.SubmitGenerationRequest,
+        context: grpc.ServicerContext,
+    ) -> inference_service_pb2.SubmitGenerationResponse:
+        cut = self._accept(request.request, context)
+        if cut is not None:
+            _break_off(cut, context)
+        generation = inference_service_pb2.Generation(
+            generation_id=GENERATION_ID,
+            state=inference_service_pb2.GENERATION_STATE_QUEUED,
+            request_id=request.request.request_id,
+        )
+        return inference_service_pb2.SubmitGenerationResponse(generation=generation)
+
+    def GetGeneration(
+        self, request: inference_service_pb2.GetGenerationRequest, context: grpc.ServicerContext
+    ) -> inference_service_pb2.GetGenerationResponse:
+        self.waits.append(request.wait.ToMilliseconds() / 1000)
+        if self.breaks:
+            _break_off(self.breaks.popleft(), context)
+        by_id = {generation.generation_id: generation for generation in self.stored}
+        if request.generation_id not in by_id:
+            _refuse(context, grpc.StatusCode.NOT_FOUND, "GENERATION_NOT_FOUND")
+        return inference_service_pb2.GetGenerationResponse(generation=by_id[request.generation_id])
+
+    def ListGenerations(
+        self, request: inference_service_pb2.ListGenerationsRequest, context: grpc.ServicerContext
+    ) -> inference_service_pb2.ListGenerationsResponse:
+        # Two a page, whatever is asked for: a server may give less.
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size, 2)
+        return inference_service_pb2.ListGenerationsResponse(
+            generations=self.stored[start:end],
+            next_page_token=str(end) if end < len(self.stored) else "",
+        )
+
+    def DeleteGeneration(
+        self, request: inference_service_pb2.DeleteGenerationRequest, context: grpc.ServicerContext
+    ) -> inference_service_pb2.DeleteGenerationResponse:
+        self.deleted.append(request.generation_id)
+        return inference_service_pb2.DeleteGenerationResponse()
 
     def CancelGeneration(
         self,
@@ -145,16 +207,39 @@ class FakeGateway(
 
     def _accept(
         self, request: generation_pb2.GenerationRequest, context: grpc.ServicerContext
-    ) -> None:
+    ) -> Break | None:
         self.requests.append(request)
-        self._answer(context)
+        return self._answer(context)
 
-    def _answer(self, context: grpc.ServicerContext) -> None:
+    def _answer(self, context: grpc.ServicerContext) -> Break | None:
         self.metadata = dict(context.invocation_metadata())
         self.remaining_seconds = context.time_remaining()
         if self.refusal:
             _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, self.refusal)
+        cut = self.breaks.popleft() if self.breaks else None
+        if cut is not None and cut.after is None:
+            _break_off(cut, context)
         context.send_initial_metadata((("facet-generation-id", GENERATION_ID),))
+        return cut
+
+    def _deliver(
+        self, events: Sequence[event_pb2.Event], cut: Break | None, context: grpc.ServicerContext
+    ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
+        for event in events if cut is None else events[: cut.after]:
+            yield inference_service_pb2.StreamGenerateContentResponse(events=[event])
+        if cut is not None:
+            _break_off(cut, context)
+
+
+def _break_off(cut: Break, context: grpc.ServicerContext) -> NoReturn:
+    if cut.code is None:
+        ended = threading.Event()
+        context.add_callback(ended.set)
+        ended.wait(timeout=30)
+        context.abort(grpc.StatusCode.CANCELLED, "cut")
+    if cut.reason:
+        _refuse(context, cut.code, cut.reason)
+    context.abort(cut.code, "broken")
 
 
 def _refuse(context: grpc.ServicerContext, code: grpc.StatusCode, reason: str) -> NoReturn:

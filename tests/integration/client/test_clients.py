@@ -4,84 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import grpc
 import pytest
 
 import facet
 from facet.api.v1 import event_pb2
-from facet.client import Finished, Generation, Started, StreamEvent, TextDelta
+from facet.client import Finished, Started, TextDelta
 from tests.integration.client.fake_gateway import GENERATION_ID, FakeGateway
+from tests.integration.client.surface import Surface, connected
 
 pytestmark = pytest.mark.integration
 
 
-class Surface:
-    """What both clients can do, awaited; the blocking one answers at once."""
-
-    def __init__(self, client: facet.Client | facet.AsyncClient) -> None:
-        self.client = client
-
-    async def events(self, **options: Any) -> list[StreamEvent]:
-        if isinstance(self.client, facet.Client):
-            return list(self.client.stream("hello", **options))
-        return [event async for event in self.client.stream("hello", **options)]
-
-    async def first_event(self) -> None:
-        """Read one event, then leave the stream."""
-        if isinstance(self.client, facet.Client):
-            with self.client.stream("hello") as stream:
-                next(stream)
-            return
-        async with self.client.stream("hello") as stream_:
-            await anext(stream_)
-
-    async def accepted(self) -> str:
-        if isinstance(self.client, facet.Client):
-            with self.client.stream("hello") as stream:
-                return stream.accepted()
-        async with self.client.stream("hello") as stream_:
-            return await stream_.accepted()
-
-    async def result(self) -> Generation:
-        if isinstance(self.client, facet.Client):
-            return self.client.stream("hello").result()
-        return await self.client.stream("hello").result()
-
-    async def attach(
-        self, from_offset: int, **options: Any
-    ) -> tuple[list[StreamEvent], Generation]:
-        """Follow the generation from an offset to its end."""
-        if isinstance(self.client, facet.Client):
-            stream = self.client.attach(GENERATION_ID, from_offset, **options)
-            return list(stream), stream.result()
-        stream_ = self.client.attach(GENERATION_ID, from_offset, **options)
-        return [event async for event in stream_], await stream_.result()
-
-    async def chat_twice(self) -> None:
-        if isinstance(self.client, facet.Client):
-            chat = self.client.chat(model="nano")
-            chat.send("one").result()
-            chat.send("two").result()
-            return
-        talk = self.client.chat(model="nano")
-        await talk.send("one").result()
-        await talk.send("two").result()
-
-    async def call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        answer = getattr(self.client, name)(*arguments, **options)
-        return answer if isinstance(self.client, facet.Client) else await answer
-
-
 @pytest.fixture(params=["sync", "async"])
 async def surface(request: pytest.FixtureRequest, gateway: FakeGateway) -> AsyncIterator[Surface]:
-    if request.param == "sync":
-        with facet.Client(gateway.address, api_key="k3y") as client:
-            yield Surface(client)
-    else:
-        async with facet.AsyncClient(gateway.address, api_key="k3y") as aio_client:
-            yield Surface(aio_client)
+    async with connected(request.param, gateway.address, api_key="k3y") as client:
+        yield client
 
 
 async def test_events_arrive_in_order_when_streaming(

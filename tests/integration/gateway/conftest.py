@@ -13,9 +13,10 @@ import pytest
 
 from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
 from facet.core.models import NANO
-from facet.gateway.app import Gateway, compose, running
+from facet.gateway.app import Gateway, compose, queue_limits, running
 from facet.gateway.authenticator import AnonymousAuthenticator, Authenticator
 from facet.gateway.settings import GatewaySettings
+from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
 from facet.queue.redis_queue import RedisQueue
 from tests.integration.gateway.scripted_worker import ScriptedWorker
@@ -44,7 +45,7 @@ class BenchMaker:
     def __init__(self, stack: AsyncExitStack, redis_url: str) -> None:
         self._stack = stack
         self._url = redis_url
-        self._release = f"t{secrets.token_hex(6)}"
+        self.release = f"t{secrets.token_hex(6)}"
 
     async def start(
         self,
@@ -54,6 +55,8 @@ class BenchMaker:
         drain_seconds: float = 5.0,
         default_deadline_seconds: float = 60.0,
         max_open_calls: int = 4096,
+        max_waiting: int = 10_000,
+        tenant_max_waiting: int = 10_000,
         options: tuple[tuple[str, int], ...] = (),
     ) -> Bench:
         settings = GatewaySettings(
@@ -61,11 +64,13 @@ class BenchMaker:
             drain_seconds=drain_seconds,
             default_deadline_seconds=default_deadline_seconds,
             max_open_calls=max_open_calls,
+            max_waiting=max_waiting,
+            tenant_max_waiting=tenant_max_waiting,
         )
         media = self._media()
         gateway = compose(
             settings,
-            [(NANO, self.queue())],
+            [(NANO, self.queue(queue_limits(settings)))],
             media,
             authenticator or AnonymousAuthenticator(),
         )
@@ -84,13 +89,15 @@ class BenchMaker:
             ScriptedWorker(queue),
         )
 
-    def queue(self) -> RedisQueue:
-        queue = RedisQueue.connect(self._url, release=self._release, model=NANO.name)
+    def queue(self, limits: QueueLimits | None = None) -> RedisQueue:
+        queue = RedisQueue.connect(
+            self._url, release=self.release, model=NANO.name, limits=limits or QueueLimits()
+        )
         self._stack.push_async_callback(queue.close)
         return queue
 
     def _media(self) -> RedisMediaStore:
-        media = RedisMediaStore.connect(self._url, release=self._release)
+        media = RedisMediaStore.connect(self._url, release=self.release)
         self._stack.push_async_callback(media.close)
         return media
 

@@ -51,6 +51,10 @@ class ScriptedJob:
     async def say(self, *texts: str) -> None:
         await self._append(*(Event(text_delta=TextDelta(text=text)) for text in texts))
 
+    def fall_back(self, next_offset: int) -> None:
+        """Write from this offset on, as after a failover that lost what was behind it."""
+        self._next_offset = next_offset
+
     async def append(self, *events: Event) -> None:
         await self._append(*events)
 

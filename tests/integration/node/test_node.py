@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 import facet
-from facet.client import GenerateOptions, Resumed, StreamEvent, TextDelta
+from facet.client import GenerateOptions, Queued, Resumed, StreamEvent, TextDelta
 from facet.node.state_dir import MAX_LOG_BYTES
 from tests.integration.node.processes import is_alive, until
 from tests.support.running_node import RunningNode
@@ -100,6 +101,60 @@ async def test_the_address_stays_when_the_gateway_is_killed(shared_node: Shared)
     await until(lambda: node.state("gateway")["state"] == "READY")
     async with facet.AsyncClient(address) as client:
         assert (await client.generate("hello", max_output_tokens=5)).text
+
+
+async def test_the_stream_goes_on_when_the_gateway_is_killed(shared_node: Shared) -> None:
+    node, address = shared_node
+    await until(lambda: node.state("gateway")["state"] == "READY")
+    offsets = []
+    async with facet.AsyncClient(address) as client:
+        undisturbed = await client.generate("hello", **GREEDY)
+        stream = client.stream("hello", **GREEDY)
+        async for event in stream:
+            if not isinstance(event, Queued):
+                offsets.append(event.offset)
+            if len(offsets) == 5 and isinstance(event, TextDelta):
+                os.kill(node.state("gateway")["pid"], signal.SIGKILL)
+
+    assert (await stream.result()).text == undisturbed.text
+    assert offsets == sorted(set(offsets))
+
+
+async def test_the_answer_is_kept_when_it_was_submitted(shared_node: Shared) -> None:
+    node, address = shared_node
+    await until(lambda: node.state("gateway")["state"] == "READY")
+    async with facet.AsyncClient(address) as client:
+        undisturbed = await client.generate("hello", **GREEDY)
+        submitted = await client.submit("hello", **GREEDY)
+
+        stored = await client.get(submitted.id, wait=60)
+
+        assert stored.result is not None
+        assert stored.result.text == undisturbed.text
+        assert submitted.id in {each.id for each in await client.list()}
+        await client.delete(submitted.id)
+        with pytest.raises(facet.FacetApiError) as caught:
+            await client.get(submitted.id)
+    assert caught.value.reason == "GENERATION_NOT_FOUND"
+
+
+async def test_operators_find_the_node_when_they_stand_in_its_folder(shared_node: Shared) -> None:
+    node, _ = shared_node
+    await until(lambda: node.state("gateway")["state"] == "READY")
+    env = {name: value for name, value in os.environ.items() if name != "FACET_ADMIN_SERVER"}
+
+    finished = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "facet.client", "admin", "workers", "--json"],
+        env=env | {"FACET_NODE_STATE_DIR": str(node.state_dir)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    assert [worker["name"] for worker in json.loads(finished.stdout)] == ["worker-0"]
 
 
 async def test_answers_come_again_when_redis_is_killed(shared_node: Shared) -> None:

@@ -14,7 +14,7 @@ from tests.support.redis_server import RedisServer
 @pytest.fixture
 async def world(redis_server: RedisServer) -> AsyncIterator[RedisWorld]:
     """A namespace of its own on the shared server."""
-    world = RedisWorld(redis_server.url, release=secrets.token_hex(8))
+    world = RedisWorld(redis_server.url, release=secrets.token_hex(8), stands=True)
     yield world
     await world.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from facet.queue import terminals
@@ -26,7 +28,7 @@ async def test_live_requests_never_lapse_when_waiting_or_leased(world: RedisWorl
     await world.queue.submit(submission("g-0-2"))
     await world.queue.write([append(await claim_one(world), token_ids=[1])])
     names = await world.stored_names()
-    assert len(names) == 7
+    assert len(names) == 8
     assert {await world.redis.pttl(name) for name in names} == {-1}
 
 
@@ -42,7 +44,7 @@ async def test_everything_lapses_after_the_retention_when_ended(
     await world.queue.cancel("g-0-1", TENANT)
     names = await world.stored_names()
     assert not any(":e:" in name for name in names)
-    assert len(names) == (4 if is_leased else 3)
+    assert len(names) == (5 if is_leased else 4)
     await world.advance(90_001)
     await world.queue.sweep()
     assert await world.stored_names() == set()
@@ -61,6 +63,38 @@ async def test_indexes_are_empty_when_all_requests_have_ended(world: RedisWorld)
         await world.queue.cancel(f"g-0-{i}", TENANT)
     for name in ("lanes", "leases", "timers", "alone", "dead"):
         assert not await world.redis.exists(world.keys.single(name)), name
+
+
+async def test_little_is_left_when_all_has_ended_and_its_retention_passed(
+    world: RedisWorld,
+) -> None:
+    await world.queue.report("worker-1", b"report")
+    await world.queue.drain_worker("worker-1")
+    await world.queue.follow("reader-1", {})
+    for i in range(6):
+        request = submission(f"g-0-{i}", reader_grace_ms=60_000, request_id=f"order-{i}")
+        await world.queue.submit(replace(request, affinity=("s:1",), follower="reader-1"))
+    claimed = (await world.queue.claim(claim(limit=4))).claimed
+    await world.queue.write(
+        [
+            append(claimed[0], token_ids=[1]),
+            finish(claimed[1]),
+            finish(claimed[2], is_dead_letter=True),
+            append(claimed[3], token_ids=[1]),
+        ]
+    )
+    await world.queue.hand_back([claimed[3].lease])
+    await lapse_leases(world)
+    # The reader's grace and the lives of dead letters, inboxes and affinities pass.
+    for _ in range(2):
+        await world.advance(world.limits.dead_letter_ms)
+        for _ in range(3):
+            await world.queue.sweep()
+            await world.advance(world.limits.lease_ms // 2)
+    kept = {key.removeprefix(f"{world.keys.base}:") for key in await world.all_keys()}
+    assert kept <= {"origin", "load", "clock", "pace", "state", "wake", "served:2", "test-clock"}
+    load = await world.redis.hgetall(world.keys.single("load"))
+    assert {int(value) for value in load.values()} == {0}
 
 
 async def test_no_index_holds_a_request_when_readers_touch_it_ended(world: RedisWorld) -> None:

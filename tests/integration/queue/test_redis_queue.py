@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.queue_contract import claiming, ending, reading, submitting, sweeping, writing
+from tests.support.queue_contract import (
+    admitting,
+    claiming,
+    ending,
+    fitting,
+    hinting,
+    listing,
+    operating,
+    ordering,
+    reading,
+    rewinding,
+    submitting,
+    sweeping,
+    warming,
+    writing,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -13,7 +28,27 @@ class TestSubmit(submitting.SubmitContract):
     pass
 
 
+class TestAdmission(admitting.AdmissionContract):
+    pass
+
+
+class TestList(listing.ListContract):
+    pass
+
+
 class TestClaim(claiming.ClaimContract):
+    pass
+
+
+class TestOrder(ordering.OrderContract):
+    pass
+
+
+class TestFit(fitting.FitContract):
+    pass
+
+
+class TestAffinity(warming.AffinityContract):
     pass
 
 
@@ -21,7 +56,7 @@ class TestHandBack(claiming.HandBackContract):
     pass
 
 
-class TestHints(claiming.HintContract):
+class TestHints(hinting.HintContract):
     pass
 
 
@@ -30,6 +65,10 @@ class TestWrite(writing.WriteContract):
 
 
 class TestFinish(writing.FinishContract):
+    pass
+
+
+class TestRewound(rewinding.RewoundContract):
     pass
 
 
@@ -57,13 +96,25 @@ class TestSuspects(sweeping.SuspectContract):
     pass
 
 
-class TestFollow(reading.FollowContract):
-    pass
-
-
 class TestRead(reading.ReadContract):
     pass
 
 
+class TestFollow(reading.FollowContract):
+    pass
+
+
 class TestReports(reading.ReportContract):
+    pass
+
+
+class TestDeadLetters(operating.DeadLetterContract):
+    pass
+
+
+class TestInspect(operating.InspectContract):
+    pass
+
+
+class TestWorkers(operating.WorkerContract):
     pass

@@ -10,7 +10,7 @@ import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.answers import store_unavailable
-from facet.queue.port import State, Verdict
+from facet.queue.port import Append, Lease, State, Verdict
 from facet.queue.redis_queue import RedisQueue
 from tests.support.conditions import until
 from tests.support.queue_contract.redis_world import RedisWorld
@@ -30,6 +30,7 @@ from tests.support.redis_server import RedisServer, free_port
 pytestmark = pytest.mark.integration
 
 Call = Callable[[RedisQueue], Awaitable[object]]
+LEASE = Lease("g-0-1", 1, "nonce")
 CALLS: dict[str, Call] = {
     "submit": lambda queue: queue.submit(submission()),
     "cancel": lambda queue: queue.cancel("g-0-1", TENANT),
@@ -44,6 +45,21 @@ CALLS: dict[str, Call] = {
     "report": lambda queue: queue.report("worker-1", b"report"),
     "depth": lambda queue: queue.depth(),
     "ping": lambda queue: queue.ping(),
+    "origin": lambda queue: queue.origin(),
+    "unfollow": lambda queue: queue.unfollow("reader-1", ["g-0-1"]),
+    "write": lambda queue: queue.write([Append(LEASE, 0, 1, (), b"")]),
+    "heartbeat": lambda queue: queue.heartbeat("worker-1", "print-1", [LEASE]),
+    "hand_back": lambda queue: queue.hand_back([LEASE]),
+    "retire": lambda queue: queue.retire("worker-1"),
+    "list_generations": lambda queue: queue.list_generations(TENANT, page="", limit=9),
+    "inspect": lambda queue: queue.inspect("g-0-1"),
+    "dead_letters": lambda queue: queue.dead_letters(page="", limit=9),
+    "redrive": lambda queue: queue.redrive(["g-0-1"]),
+    "discard": lambda queue: queue.discard(["g-0-1"]),
+    "drain_worker": lambda queue: queue.drain_worker("worker-1"),
+    "audit": lambda queue: queue.audit("ann", "redrive", "g-0-1"),
+    "audits": lambda queue: queue.audits(limit=9),
+    "delete": lambda queue: queue.delete("g-0-1", TENANT),
 }
 
 

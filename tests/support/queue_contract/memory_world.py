@@ -16,16 +16,17 @@ class MemoryWorld:
     def __init__(self, limits: QueueLimits = LIMITS) -> None:
         self.limits = limits
         self._now_ms = START_MS
-        self._queue = MemoryQueue(limits, clock_ms=lambda: self._now_ms)
+        self._queue = self._connect()
 
     @property
     def queue(self) -> MemoryQueue:
         """See `World.queue`."""
         return self._queue
 
-    def with_limits(self, limits: QueueLimits) -> MemoryWorld:
-        """See `World.with_limits`."""
-        return MemoryWorld(limits)
+    async def restrict(self, limits: QueueLimits) -> None:
+        """See `World.restrict`."""
+        self.limits = limits
+        self._queue = self._connect()
 
     async def advance(self, milliseconds: int) -> None:
         """See `World.advance`."""
@@ -42,5 +43,5 @@ class MemoryWorld:
             found.add(f"g-0-{number}")
         return found
 
-    async def lose_store(self) -> None:
-        """See `World.lose_store`."""
+    def _connect(self) -> MemoryQueue:
+        return MemoryQueue(self.limits, clock_ms=lambda: self._now_ms)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
-from facet.queue.limits import INBOX_MS
-from facet.queue.port import Followed
+from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_BATCH, MAX_FOLLOWERS
+from facet.queue.port import Append, Followed
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,
@@ -94,6 +95,73 @@ class FollowContract:
         await world.queue.follow("reader-1", {"g-0-1": 0})
         await world.queue.write([append(claimed, 1)])
         assert await _arrived(world, "reader-1") == [1]
+
+    async def test_news_do_not_arrive_when_the_follower_has_no_inbox(self, world: World) -> None:
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, 0)])
+        await world.queue.follow("reader-1", {})
+        await world.queue.write([append(claimed, 1)])
+        assert await _arrived(world, "reader-1") == [1]
+        missed = await world.queue.read({"g-0-1": 0}, limit=10)
+        assert [entry.first_offset for entry in missed["g-0-1"]] == [0, 1]
+
+    async def test_oldest_makes_room_when_a_log_has_many_followers(self, world: World) -> None:
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        readers = [f"reader-{i}" for i in range(MAX_FOLLOWERS + 1)]
+        for reader in [*readers, readers[1]]:
+            await world.queue.follow(reader, {"g-0-1": 0})
+        await world.queue.write([append(claimed, 0)])
+        arrived = [await _arrived(world, reader) for reader in readers]
+        assert arrived == [[], *[[0]] * MAX_FOLLOWERS]
+
+    async def test_inbox_is_bounded_when_its_follower_does_not_read(self, world: World) -> None:
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        await world.queue.follow("reader-1", {})
+        claimed = await claim_one(world)
+        total = (INBOX_ENTRIES // MAX_BATCH + 10) * MAX_BATCH
+        for offset in range(0, total, MAX_BATCH):
+            batch = range(offset, offset + MAX_BATCH)
+            await world.queue.write([Append(claimed.lease, at, 1, (), b"") for at in batch])
+        offsets: list[int] = []
+        cursor = "0"
+        while inbox := await world.queue.receive("reader-1", cursor, block_ms=0):
+            if inbox.cursor == cursor:
+                break
+            cursor = inbox.cursor
+            offsets += [entry.first_offset for entry in inbox.entries]
+        assert offsets == list(range(offsets[0], total))
+        assert INBOX_ENTRIES <= len(offsets) < INBOX_ENTRIES + 2 * MAX_BATCH
+
+    async def test_inbox_lives_on_when_its_follower_is_heard_of(self, world: World) -> None:
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        claimed = await claim_one(world)
+        for _ in range(3):
+            await world.queue.follow("reader-1", {})
+            await world.advance(INBOX_MS - 1_000)
+        await world.queue.heartbeat("worker-1", "print-1", [claimed.lease])
+        await world.queue.write([append(claimed, 0)])
+        assert await _arrived(world, "reader-1") == [0]
+
+    async def test_other_inboxes_are_untouched_when_one_log_is_unfollowed(
+        self, world: World
+    ) -> None:
+        for i in range(2):
+            await world.queue.submit(replace(submission(f"g-0-{i}"), follower="reader-1"))
+        await world.queue.follow("reader-1", {})
+        await world.queue.unfollow("reader-1", ["g-0-0", "g-0-none"])
+        for i in range(2):
+            await world.queue.cancel(f"g-0-{i}", TENANT)
+        inbox = await world.queue.receive("reader-1", "0", block_ms=20)
+        assert [entry.generation_id for entry in inbox.entries] == ["g-0-1"]
+
+    async def test_receive_waits_when_nothing_has_arrived(self, world: World) -> None:
+        await world.queue.follow("reader-1", {})
+        inbox = await world.queue.receive("reader-1", "0", block_ms=0)
+        began = time.monotonic()
+        assert (await world.queue.receive("reader-1", inbox.cursor, block_ms=60)) == inbox
+        assert 0.05 <= time.monotonic() - began < 1
 
 
 async def _arrived(world: World, follower: str) -> list[int]:

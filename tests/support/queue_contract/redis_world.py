@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from facet.queue.keys import Keys
 from facet.queue.limits import QueueLimits
+from facet.queue.port import Submission, Submitted
 from facet.queue.redis_queue import RedisQueue
 from tests.support.queue_contract.memory_world import LIMITS
+from tests.support.queue_contract.world import START_MS
 
-_CLOCK = """
+_RUNNING_CLOCK = """
 local function now_us()
   local time = redis.call('TIME')
   local ahead = tonumber(redis.call('GET', base .. ':test-clock') or 0)
-  return time[1] * 1000000 + time[2] + ahead * 1000
+  return time[1] * 1000000 + time[2] + ahead
+end"""
+_STANDING_CLOCK = f"""
+local function now_us()
+  return {START_MS}000 + tonumber(redis.call('GET', base .. ':test-clock') or 0)
 end"""
 
 
 class RedisWorld:
-    """See `World`."""
+    """See `World`. Unless the clock `stands`, time passes by itself too, as in a real store."""
 
-    def __init__(self, url: str, release: str, limits: QueueLimits = LIMITS) -> None:
+    def __init__(
+        self, url: str, release: str, limits: QueueLimits = LIMITS, *, stands: bool = False
+    ) -> None:
         self.limits = limits
-        self._queue = RedisQueue.connect(
-            url, release=release, model="nano", limits=limits, clock=_CLOCK
-        )
         self.url = url
         self.keys = Keys(release, "nano")
         self.redis: Any = Redis.from_url(url, protocol=2, driver_info=None)
+        self._release = release
+        self._stands = stands
+        self._clock = f"{self.keys.base}:test-clock"
+        self._queue = self._connect()
 
     @property
     def queue(self) -> RedisQueue:
         """See `World.queue`."""
         return self._queue
 
+    async def restrict(self, limits: QueueLimits) -> None:
+        """See `World.restrict`."""
+        await self._queue.close()
+        self.limits = limits
+        self._queue = self._connect()
+
     async def advance(self, milliseconds: int) -> None:
         """See `World.advance`."""
-        await self.redis.incrby(f"{self.keys.base}:test-clock", milliseconds)
+        if not milliseconds:
+            return
+        ahead = int(await self.redis.get(self._clock) or 0)
+        await self.redis.set(self._clock, (ahead // 1000 + milliseconds) * 1000)
         for key in await self.all_keys():
             left_ms = await self.redis.pttl(key)
             if left_ms >= 0:
@@ -50,7 +69,7 @@ class RedisWorld:
 
     async def stored_names(self) -> set[str]:
         """See `World.stored_names`: every key that belongs to one request."""
-        families = ("record", "envelope", "log", "ids", "idem")
+        families = ("record", "envelope", "log", "ids", "life", "idem")
         prefixes = tuple(self.keys.of(family, "") for family in families)
         return {key for key in await self.all_keys() if key.startswith(prefixes)}
 
@@ -58,3 +77,30 @@ class RedisWorld:
         """Close all connections."""
         await self.queue.close()
         await self.redis.aclose(close_connection_pool=True)
+
+    def _connect(self) -> RedisQueue:
+        kind, clock = (
+            (_ArrivalQueue, _STANDING_CLOCK) if self._stands else (RedisQueue, _RUNNING_CLOCK)
+        )
+        return kind.connect(
+            self.url, release=self._release, model="nano", limits=self.limits, clock=clock
+        )
+
+
+class _ArrivalQueue(RedisQueue):
+    """Where the clock stands, each arrival moves it by a microsecond, as in the in-memory twin."""
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """See `Producer.submit`."""
+        await self._arrive()
+        return await super().submit(submission)
+
+    async def redrive(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.redrive`."""
+        await self._arrive()
+        count = await super().redrive(generation_ids)
+        await self._arrive(max(count - 1, 0))
+        return count
+
+    async def _arrive(self, count: int = 1) -> None:
+        await self._redis.command("INCRBY", f"{self._keys.base}:test-clock", count)

@@ -13,6 +13,7 @@ from tests.support.queue_contract.world import (
     append,
     claim,
     claim_one,
+    drain_hints,
     finish,
     lapse_leases,
     names,
@@ -168,15 +169,6 @@ async def make_suspects(world: World, *generation_ids: str) -> None:
 async def make_suspect(world: World) -> None:
     """The same for the request that most tests use."""
     await make_suspects(world, "g-0-1")
-
-
-async def drain_hints(world: World) -> None:
-    """Take all hints."""
-    took_ms = 0.0
-    while took_ms < 40:
-        began = time.monotonic()
-        await world.queue.wait_for_work("worker-1", 50)
-        took_ms = (time.monotonic() - began) * 1000
 
 
 class SuspectContract:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from facet.queue.port import (
 
 TENANT = "tenant-a"
 START_MS = 1_000_000_000
-"""Time of the in-memory world at its beginning."""
+"""Time of a world whose clock stands, at its beginning."""
 STEP_MS = 3_000
 """Less than a lease, more than half of one: two steps without renewal end it."""
 
@@ -37,6 +38,9 @@ class World(Protocol):
     @property
     def queue(self) -> Queue:
         """The queue under test."""
+
+    async def restrict(self, limits: QueueLimits) -> None:
+        """Begin anew with other bounds; only before anything was done."""
 
     async def advance(self, milliseconds: int) -> None:
         """Let the store's time pass, at once."""
@@ -166,3 +170,12 @@ async def lapse_leases(world: World) -> None:
         await world.queue.sweep()
         await world.advance(STEP_MS)
     await world.queue.sweep()
+
+
+async def drain_hints(world: World) -> None:
+    """Take all hints."""
+    took_ms = 0.0
+    while took_ms < 40:
+        began = time.monotonic()
+        await world.queue.wait_for_work("worker-none", 50)
+        took_ms = (time.monotonic() - began) * 1000

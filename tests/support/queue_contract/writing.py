@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet.queue.limits import MAX_BATCH, MIN_RETENTION_MS
-from facet.queue.port import Append, Lease, State, Verdict, WriteResult
+from facet.queue.port import Lease, State, Verdict, WriteResult
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,
@@ -17,7 +17,6 @@ from tests.support.queue_contract.world import (
     finish,
     lapse_leases,
     log_of,
-    names,
     response,
     submission,
     terminal_of,
@@ -77,16 +76,6 @@ class WriteContract:
         assert await world.queue.heartbeat("worker-1", "print-1", [forged]) == [Verdict.LEASE_LOST]
         await world.queue.hand_back([forged])
         assert await world.queue.heartbeat("worker-1", "print-1", [claimed.lease]) == [Verdict.OK]
-
-    async def test_lease_is_taken_back_when_the_store_forgot_the_claim(self, world: World) -> None:
-        await world.queue.submit(submission())
-        lease = Lease("g-0-1", 1, "of-a-lost-claim")
-        lost = Append(lease, 2, 1, (1,), b"")
-        assert (await world.queue.write([lost]))[0].verdict is Verdict.REWOUND
-        assert await world.queue.heartbeat("worker-1", "print-1", [lease]) == [Verdict.OK]
-        (result,) = await world.queue.write([lost])
-        assert (result.verdict, result.next_offset) == (Verdict.WRONG_OFFSET, 0)
-        assert names(await world.queue.claim(claim("worker-2"))) == []
 
     async def test_lease_lasts_when_a_wrong_offset_is_written(self, world: World) -> None:
         await world.queue.submit(submission())

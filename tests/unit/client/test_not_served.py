@@ -25,7 +25,7 @@ from facet.client import GenerateOptions, MediaOptions
 from facet.client.request import build_request
 from facet.core.errors import NotServedError
 from facet.core.models import NANO
-from facet.gateway import inference_service, model_service
+from facet.gateway import admin_service, inference_service, model_service
 from facet.gateway.validation.request import validate
 from tests.support.media_samples import PNG
 
@@ -193,6 +193,7 @@ def test_every_rpc_is_either_served_or_in_the_list() -> None:
     served = {
         inference_service.SERVICE: inference.methods(),
         model_service.SERVICE: model_service.ModelService(Mock()).methods(),
+        admin_service.SERVICE: admin_service.AdminService({}).methods(),
     }
     missing: set[str] = set()
     for file in (inference_service_pb2, model_service_pb2, media_service_pb2, admin_service_pb2):

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.unit
     [
         ("LISTEN", "0.0.0.0:0", "FACET_GATEWAY_API_KEYS_FILE"),
         ("LISTEN", "192.0.2.1:1", "FACET_GATEWAY_API_KEYS_FILE"),
+        ("ADMIN_LISTEN", "0.0.0.0:0", ":admin"),
+        ("ADMIN_LISTEN", "here", "FACET_GATEWAY_ADMIN_LISTEN"),
         ("MODELS", '["other"]', "no such model: other"),
         ("MODELS", "nano", "models"),
         ("MAX_INLINE_BYTES", "many", "FACET_GATEWAY_MAX_INLINE_BYTES"),

@@ -6,15 +6,25 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from facet.core.errors import LogLostError, StoreUnavailableError
+from facet.core.errors import (
+    FacetError,
+    InvalidRequestError,
+    LogLostError,
+    QueueFullError,
+    StoreUnavailableError,
+)
+from facet.gateway import healing as healing_module
+from facet.gateway.healing import Healing
 from facet.gateway.log_reader import LogReader
-from facet.gateway.subscription import Origin
+from facet.gateway.subscription import Origin, Subscription
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.port import Claim, Inbox, Priority, Submission, Submitted
-from tests.unit.gateway.events import TENANT
+from facet.queue.port import Claim, Inbox, Priority, State, Submission, Submitted
+from tests.unit.gateway.events import TENANT, entry
 
 pytestmark = pytest.mark.unit
 
@@ -82,3 +92,102 @@ async def test_loss_is_told_when_the_store_came_back_as_another(store: str) -> N
             with pytest.raises(LogLostError) as caught:
                 assert await subscription.next(5) is None
     assert caught.value.metadata == {"generation_id": "g-lost", "next_offset": "0"}
+
+
+class Forgetful(MemoryQueue):
+    """A store with a history that has none of the requests of these tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusal: FacetError | None = None
+
+    async def submit(self, submission: Submission) -> Submitted:
+        if self.refusal:
+            raise self.refusal
+        return await super().submit(submission)
+
+
+def _reader_of(name: str, origin: Origin | None = None) -> Subscription:
+    return Subscription(name, from_offset=0, buffer_bytes=1000, on_room=lambda: None, origin=origin)
+
+
+def _origin(store: str, name: str = "g-lost", **fields: Any) -> Origin:
+    return Origin(replace(_submission(name), **fields), store, time.monotonic() + 30)
+
+
+@pytest.fixture
+async def queue() -> Forgetful:
+    queue = Forgetful()
+    await queue.submit(_submission("g-other"))
+    return queue
+
+
+async def test_all_are_queued_again_when_many_are_missing(queue: Forgetful) -> None:
+    store = await queue.origin()
+    missing = [_reader_of(f"g-{n}", _origin(store, f"g-{n}")) for n in range(40)]
+    await Healing(queue, "f").look_after(missing)
+    assert (await queue.depth()).waiting == 41
+    assert not any(each.is_over for each in missing)
+
+
+async def test_request_id_names_it_again_when_it_is_queued_again(queue: Forgetful) -> None:
+    origin = _origin(await queue.origin(), request_id="r", body_digest=b"d")
+    await Healing(queue, "f").look_after([_reader_of("g-lost", origin)])
+    repeated = await queue.submit(
+        replace(_submission("g-repeat"), request_id="r", body_digest=b"d")
+    )
+    assert (repeated.generation_id, repeated.is_new) == ("g-lost", False)
+
+
+@pytest.mark.parametrize("digest", [b"d", b"another"])
+async def test_it_runs_on_when_another_has_its_request_id_meanwhile(
+    queue: Forgetful, digest: bytes
+) -> None:
+    await queue.submit(replace(_submission("g-taken"), request_id="r", body_digest=digest))
+    origin = _origin(await queue.origin(), request_id="r", body_digest=b"d")
+    reader = _reader_of("g-lost", origin)
+    await Healing(queue, "f").look_after([reader])
+    assert (await queue.status("g-lost", TENANT)).state is State.WAITING
+    assert not reader.is_over
+
+
+@pytest.mark.parametrize(
+    ("refusal", "ends"), [(QueueFullError("full"), False), (InvalidRequestError("no"), True)]
+)
+async def test_it_is_tried_again_when_the_queue_is_only_full(
+    queue: Forgetful, refusal: FacetError, *, ends: bool
+) -> None:
+    reader = _reader_of("g-lost", _origin(await queue.origin()))
+    healing = Healing(queue, "f")
+    queue.refusal = refusal
+    await healing.look_after([reader])
+    assert reader.is_over is ends
+    queue.refusal = None
+    await healing.look_after([reader])
+    assert (await queue.depth()).waiting == (1 if ends else 2)
+
+
+async def test_readers_elsewhere_wait_for_its_gateway_when_it_is_missing(
+    queue: Forgetful, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healing, reader = Healing(queue, "f"), _reader_of("g-lost")
+    await healing.look_after([reader])
+    assert not reader.is_over
+    monkeypatch.setattr(healing_module, "LOST_SECONDS", 0.0)
+    # It was there in between: the time counts anew.
+    await healing.look_after([])
+    monkeypatch.setattr(healing_module, "LOST_SECONDS", 0.05)
+    await healing.look_after([reader])
+    assert not reader.is_over
+    await asyncio.sleep(0.06)
+    await healing.look_after([reader])
+    with pytest.raises(LogLostError):
+        await reader.next(0)
+
+
+async def test_it_is_not_queued_again_when_its_end_was_read(queue: Forgetful) -> None:
+    reader = _reader_of("g-lost", _origin(await queue.origin()))
+    reader.push([entry(0, "a", is_terminal=True)])
+    await Healing(queue, "f").look_after([reader])
+    assert (await queue.depth()).waiting == 1
+    assert reader.origin is None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from facet.core.errors import StoreUnavailableError
+from facet.core.errors import LogRegressedError, StoreUnavailableError
 from facet.gateway.log_reader import BLOCK_MS, LogReader
 from facet.gateway.subscription import Subscription
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.port import Followed, Inbox, LogEntry
-from tests.unit.gateway.events import Log, offsets
+from tests.unit.gateway.events import Log, entry, offsets
 
 pytestmark = pytest.mark.unit
 
@@ -141,6 +142,71 @@ async def test_stream_goes_on_when_the_store_comes_back() -> None:
             assert queue.calls <= 12
             queue.is_away = False
             assert await _offsets(subscription, 1) == [0]
+
+
+class LateQueue(MemoryQueue):
+    """Its `read` answers with what was there when it was asked, once told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def read(self, cursors: Mapping[str, int], *, limit: int) -> dict[str, list[LogEntry]]:
+        news = await super().read(cursors, limit=limit)
+        self.asked.set()
+        await self.answers.wait()
+        return news
+
+
+async def test_event_comes_at_once_when_it_is_logged_while_the_log_is_read() -> None:
+    queue = LateQueue()
+    reader = LogReader(queue)
+    log = await Log.on(queue)
+    await log.say("a")
+    async with _running(reader):
+        with reader.subscribe(log.generation_id, 0) as subscription:
+            await asyncio.wait_for(queue.asked.wait(), 5)
+            await queue.follow(reader.follower, {log.generation_id: 0})
+            await log.say("b")
+            # It arrives in the inbox, behind a gap, before the read is answered.
+            await asyncio.sleep(0.05)
+            queue.answers.set()
+            assert await _offsets(subscription, 2) == [0, 1]
+
+
+class DeafQueue(MemoryQueue):
+    """Nothing arrives in inboxes."""
+
+    async def receive(self, follower: str, cursor: str, *, block_ms: int) -> Inbox:
+        await asyncio.sleep(0.05)
+        return Inbox(cursor, ())
+
+
+async def test_stream_goes_on_when_nothing_arrives_in_the_inbox() -> None:
+    queue = DeafQueue()
+    reader = LogReader(queue)
+    log = await Log.on(queue)
+    async with _running(reader):
+        with reader.subscribe(log.generation_id) as subscription:
+            for offset in range(3):
+                await log.say("x")
+                assert await _offsets(subscription, 1) == [offset]
+
+
+async def test_only_one_stream_ends_when_its_log_is_damaged() -> None:
+    queue = MemoryQueue()
+    reader = LogReader(queue)
+    damaged, sound = await Log.on(queue), await Log.on(queue)
+    await damaged.say("a", "b")
+    async with _running(reader):
+        with reader.subscribe(sound.generation_id) as other:
+            with reader.subscribe(damaged.generation_id, 1) as subscription:
+                subscription.push([replace(entry(0, "a", "b"), response=b"\xff")])
+                with pytest.raises(LogRegressedError):
+                    await subscription.next(1)
+            await sound.say("c")
+            assert await _offsets(other, 1) == [0]
 
 
 async def test_all_streams_end_when_the_reader_is_drained() -> None:

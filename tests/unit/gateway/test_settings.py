@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from facet.core.models import NANO
+from facet.gateway.app import queue_limits
 from facet.gateway.catalogue import cards_of
 from facet.gateway.server import server_options
 from facet.gateway.settings import GatewaySettings
@@ -25,6 +26,20 @@ def test_values_come_from_the_environment_when_set(monkeypatch: pytest.MonkeyPat
     )
 
 
+def test_bounds_of_the_queue_are_the_settings_when_composed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [
+        f"{prefix}max_waiting{unit}"
+        for prefix in ("", "tenant_")
+        for unit in ("", "_tokens", "_bytes")
+    ]
+    for number, name in enumerate(names, start=1):
+        monkeypatch.setenv(f"FACET_GATEWAY_{name.upper()}", str(number))
+    limits = queue_limits(GatewaySettings())
+    assert [getattr(limits, name) for name in names] == [1, 2, 3, 4, 5, 6]
+
+
 def test_password_is_hidden_when_settings_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACET_GATEWAY_REDIS_URL", "redis://:hunter2@127.0.0.1:1/0")
     assert "hunter2" not in str(GatewaySettings().effective())
@@ -39,6 +54,8 @@ def test_password_is_hidden_when_settings_are_logged(monkeypatch: pytest.MonkeyP
         ("MAX_INLINE_BYTES", "0"),
         ("MAX_INFLIGHT_INLINE_BYTES", "0"),
         ("MAX_OPEN_CALLS", "0"),
+        ("MAX_WAITING", "0"),
+        ("TENANT_MAX_WAITING_TOKENS", "-1"),
         ("DRAIN_SECONDS", "inf"),
         ("READER_GRACE_SECONDS", "-1"),
     ],

@@ -23,10 +23,11 @@ def test_the_gateway_gets_the_bound_address_when_it_starts_again(state_dir: Stat
     program = gateway_program(NodeSettings(), state_dir, "redis://x", address)
     assert program.command().env["FACET_GATEWAY_LISTEN"] == "127.0.0.1:0"
 
-    state_dir.gateway_address.write_text("127.0.0.1:4711")
+    state_dir.gateway_address.write_text("127.0.0.1:4711\n127.0.0.1:4712\n")
     address.learn()
 
     assert program.command().env["FACET_GATEWAY_LISTEN"] == "127.0.0.1:4711"
+    assert program.command().env["FACET_GATEWAY_ADMIN_LISTEN"] == "127.0.0.1:4712"
 
 
 def test_gateway_and_worker_meet_when_they_are_configured(state_dir: StateDir) -> None:

@@ -147,7 +147,7 @@ def _end(generation: Values) -> str:
 
 
 def _failure(failure: Values | None) -> str:
-    return "-" if failure is None else f"{failure['reason'].upper()}: {failure['message']}"
+    return "-" if failure is None else f"{failure['reason']}: {failure['message']}"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -12,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from facet.api.v1.error_pb2 import ErrorReason
+
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -19,7 +21,7 @@ def plain(message: Message) -> dict[str, Any]:
     """All fields by name, absent messages as None.
 
     Times are ISO 8601 in UTC, durations become `NAME_seconds`, choices lose their prefix and are
-    lower-case, numbers stay numbers.
+    lower-case but for the reasons of failures, numbers stay numbers.
     """
     fields: Iterable[Any] = message.DESCRIPTOR.fields
     return {_key(field): _field(message, field) for field in fields}
@@ -60,5 +62,5 @@ def _choice(enum: EnumDescriptor, number: int) -> str:
     known = enum.values_by_number.get(number)
     if known is None:
         return str(number)
-    prefix = f"{_WORD.sub('_', enum.name).upper()}_"
-    return known.name.removeprefix(prefix).lower()
+    name = known.name.removeprefix(f"{_WORD.sub('_', enum.name).upper()}_")
+    return name if enum.name == ErrorReason.DESCRIPTOR.name else name.lower()

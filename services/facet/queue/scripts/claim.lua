@@ -53,8 +53,8 @@ end
 local function describe(id, record)
   reply[#reply + 1] = {
     id, record.epoch, redis.call('GET', envelope_key(id)) or '', record.tries,
-    math.max(math.floor((now_at - record.place) / 1000), 0), math.max(record.due - now, 0), record.next,
-    redis.call('GET', ids_key(id)) or '', record.drafted, record.accepted,
+    math.max(math.floor((now_at - record.place) / 1000), 0), math.max(record.due - now, 0),
+    record.next, redis.call('GET', ids_key(id)) or '', record.drafted, record.accepted,
     record.alone == '' and 0 or 1, record.charged, record.fp,
   }
 end
@@ -102,7 +102,10 @@ local function reserve(id)
 end
 
 local function unreserve(id)
-  if string.match(reservation, ' (%S+)$') == id then redis.call('DEL', reserved_key) end
+  if string.match(reservation, ' (%S+)$') == id then
+    redis.call('DEL', reserved_key)
+    reservation = ''
+  end
 end
 
 local function is_reserved_by_another(id)

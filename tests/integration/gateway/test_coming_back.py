@@ -1,0 +1,106 @@
+"""Readers that lose their gateway, come back, or do so in a loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from facet.api.v1.inference_service_pb2 import AttachGenerationRequest
+from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
+from tests.integration.gateway.conftest import Bench, BenchMaker
+from tests.integration.gateway.gateway_process import GatewayProcess, gateway_process
+from tests.integration.gateway.requests import (
+    generation_id_of,
+    logged,
+    next_of,
+    rest_of,
+    streamed,
+)
+from tests.support.conditions import until
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.integration
+
+GRACE_SECONDS = 2.0
+ATTACHES = 60
+
+
+@pytest.fixture
+async def mortal(redis_server: RedisServer, benches: BenchMaker) -> AsyncIterator[GatewayProcess]:
+    """A gateway process beside the ones that `benches` starts."""
+    async with gateway_process(
+        redis_server.url, benches.release, reader_grace_seconds=GRACE_SECONDS
+    ) as gateway:
+        yield gateway
+
+
+def _attach(generation_id: str, from_offset: int) -> AttachGenerationRequest:
+    return AttachGenerationRequest(generation_id=generation_id, from_offset=from_offset)
+
+
+async def test_generation_is_cancelled_when_its_gateway_dies_and_nobody_comes_back(
+    benches: BenchMaker, mortal: GatewayProcess
+) -> None:
+    await benches.start(reader_grace_seconds=GRACE_SECONDS)
+    call = InferenceServiceStub(mortal.channel).StreamGenerateContent(streamed())
+    await generation_id_of(call)
+    job = await mortal.worker.claim()
+    await job.say("a")
+    await next_of(call)
+    await mortal.kill()
+    killed_at = time.monotonic()
+    assert not await job.is_lost()
+    await until(job.is_lost, seconds=GRACE_SECONDS + 5)
+    # Its last sign of life is at most a third of the grace old.
+    assert time.monotonic() - killed_at >= GRACE_SECONDS / 2
+
+
+async def test_stream_goes_on_elsewhere_when_its_gateway_dies(
+    benches: BenchMaker, mortal: GatewayProcess
+) -> None:
+    other = await benches.start(reader_grace_seconds=GRACE_SECONDS)
+    call = InferenceServiceStub(mortal.channel).StreamGenerateContent(streamed())
+    generation_id = await generation_id_of(call)
+    job = await mortal.worker.claim()
+    await job.say("a", "b")
+    assert len(logged(await next_of(call))) == 2
+    await mortal.kill()
+    attached = other.inference.AttachGeneration(_attach(generation_id, 2))
+    await generation_id_of(attached)
+    ends = time.monotonic() + 2 * GRACE_SECONDS
+    offset = 2
+    while time.monotonic() < ends:
+        await job.say("c")
+        assert [event.offset for event in logged(await next_of(attached))] == [offset]
+        offset += 1
+    await job.finish()
+    assert [event.offset for event in await rest_of(attached)] == [offset]
+
+
+async def test_each_event_comes_once_and_nothing_stays_when_a_client_attaches_in_a_loop(
+    bench: Bench,
+) -> None:
+    reader = bench.gateway.catalogue.routes[0].reader
+    call = bench.inference.StreamGenerateContent(streamed())
+    generation_id = await generation_id_of(call)
+    job = await bench.worker.claim()
+    for offset in range(ATTACHES):
+        attached = bench.inference.AttachGeneration(_attach(generation_id, offset))
+        await generation_id_of(attached)
+        await job.say("x")
+        assert [event.offset for event in logged(await next_of(attached))] == [offset]
+        attached.cancel()
+
+    async def only_one_is_left() -> bool:
+        return len(reader._subscriptions.get(generation_id, ())) == 1
+
+    await until(only_one_is_left)
+    await job.finish()
+    assert [event.offset for event in await rest_of(call)] == list(range(ATTACHES + 1))
+
+    async def nobody_is_left() -> bool:
+        return not reader._subscriptions.get(generation_id, ())
+
+    await until(nobody_is_left)

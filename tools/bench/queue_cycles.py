@@ -11,8 +11,11 @@ from itertools import islice
 
 import uvloop
 
-from facet.queue.port import Claimed, Submission
 from facet.queue.redis_queue import RedisQueue
+from facet.queue.values import (
+    Claimed,
+    Submission,
+)
 from tools.bench import traffic
 
 BATCH = 8

@@ -19,7 +19,8 @@ from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.core.errors import StoreUnavailableError
 from facet.queue.limits import QueueLimits
 from facet.queue.lua import load_scripts
-from facet.queue.port import (
+from facet.queue.redis_queue import RedisQueue
+from facet.queue.values import (
     Append,
     Claim,
     Finish,
@@ -29,7 +30,6 @@ from facet.queue.port import (
     Verdict,
     WriteResult,
 )
-from facet.queue.redis_queue import RedisQueue
 
 RELEASE = "bench"
 MODEL = "nano"

@@ -25,7 +25,14 @@ from facet.gateway.subscription import Origin
 from facet.gateway.validation.media_types import canonical_type
 from facet.gateway.validation.request import validate
 from facet.queue.answers import store_unavailable
-from facet.queue.port import Priority, Producer, Submission, Submitted
+from facet.queue.port import (
+    Producer,
+)
+from facet.queue.values import (
+    Priority,
+    Submission,
+    Submitted,
+)
 
 ENVELOPE_VERSION = 1
 SHARD = 0

@@ -6,22 +6,24 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facet.queue.port import (
+from facet.queue.values import (
     Append,
-    AuditEntry,
     Claimed,
-    ClassDepth,
-    DeadLetter,
-    Depth,
     Finish,
     InboxEntry,
-    Inspection,
     Lease,
     LogEntry,
     Needs,
     Offers,
     Priority,
     State,
+)
+from facet.queue.views import (
+    AuditEntry,
+    ClassDepth,
+    DeadLetter,
+    Depth,
+    Inspection,
     Status,
     Step,
 )

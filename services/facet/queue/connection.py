@@ -6,47 +6,32 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    MovedError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    TryAgainError,
+)
 
 from facet.core.errors import FacetError, StoreUnavailableError
 from facet.queue.answers import store_unavailable
 from facet.queue.lua import Script
+from facet.queue.routing import Router
+from facet.queue.servers import Argument
+
+__all__ = ["Argument", "RedisConnection", "bounded"]
 
 CALL_SECONDS = 1.8
 """Bound of an ordinary call, loading its script and waiting for a connection included."""
 
-CONNECT_SECONDS = 1.0
 BLOCK_SLACK_SECONDS = 1.5
 """How much longer than its block time a blocking call may take."""
 
-Argument = str | bytes | int | float
-_Execute = Callable[..., Awaitable[Any]]
-_CALL_CONNECTIONS = 16
-_BLOCKING_CONNECTIONS = 32
-
-
-def redis_client(
-    url: str, *, max_connections: int, call_seconds: float | None = CALL_SECONDS
-) -> Redis:
-    """A client that sends no command but those asked for (AUTH and SELECT aside), never retries.
-
-    A pooled connection that the server closed is replaced before use, so a restarted server costs
-    no error once it answers.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        protocol=2,
-        driver_info=None,
-        max_connections=max_connections,
-        timeout=CALL_SECONDS,
-        socket_timeout=call_seconds,
-        socket_connect_timeout=CONNECT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis.from_pool(pool)
+_MOVING_SLOT_SECONDS = 0.05
+"""Between looks at a slot that is on its way from one node to another."""
 
 
 async def bounded(
@@ -83,15 +68,22 @@ def _end_if_cancelled(task: asyncio.Task[Any] | None, cancels: int) -> None:
 class RedisConnection:
     """Runs scripts of one key base, and blocking commands on connections of their own.
 
-    All methods raise StoreUnavailableError.
+    Everything goes to the server that holds the key base. All methods raise StoreUnavailableError.
     """
 
     def __init__(self, url: str, base: str) -> None:
         self._base = base
-        self._calls = redis_client(url, max_connections=_CALL_CONNECTIONS)
-        self._blocking = redis_client(url, max_connections=_BLOCKING_CONNECTIONS, call_seconds=None)
-        self._execute: _Execute = self._calls.execute_command
-        self._execute_blocking: _Execute = self._blocking.execute_command
+        self._slot = key_slot(base.encode())
+        self._router = Router.connect(url, call_seconds=CALL_SECONDS, follows_ask=False)
+        self._failures = 0
+
+    @property
+    def outages(self) -> int:
+        """Calls that failed and changes of the server, so far: only grows.
+
+        Unchanged since an answer: what that answer said has not been lost to an outage.
+        """
+        return self._failures + self._router.changes
 
     async def run(
         self,
@@ -109,19 +101,43 @@ class RedisConnection:
                 await self._execute("SCRIPT LOAD", script.text)
                 return await self._execute(*call)
 
-        return await bounded(CALL_SECONDS, evaluate, out_of_memory=out_of_memory)
+        return await self._counted(CALL_SECONDS, evaluate, out_of_memory=out_of_memory)
 
     async def command(self, *arguments: Argument) -> Any:
-        """Run one ordinary command."""
-        return await bounded(CALL_SECONDS, lambda: self._execute(*arguments))
+        """Run one ordinary command, on keys of the base or on none."""
+        return await self._counted(CALL_SECONDS, lambda: self._execute(*arguments))
 
     async def block(self, block_ms: int, *arguments: Argument) -> Any:
         """Run one command that the server may answer only after `block_ms`."""
-        return await bounded(
-            block_ms / 1000 + BLOCK_SLACK_SECONDS, lambda: self._execute_blocking(*arguments)
+        return await self._counted(
+            block_ms / 1000 + BLOCK_SLACK_SECONDS,
+            lambda: self._execute(*arguments, is_blocking=True),
         )
 
     async def close(self) -> None:
-        """Close all connections; calls under way fail."""
-        await self._calls.aclose(close_connection_pool=True)
-        await self._blocking.aclose(close_connection_pool=True)
+        """Close all connections; calls under way and later ones fail."""
+        await self._router.close()
+
+    async def _execute(self, *arguments: Argument, is_blocking: bool = False) -> Any:
+        while True:
+            try:
+                return await self._router.execute(self._slot, *arguments, is_blocking=is_blocking)
+            except MovedError:
+                raise
+            except (AskError, TryAgainError):
+                # Half of the keys are at either node. A script names none of them, so the new node
+                # would take the missing ones for empty: nothing runs until all have arrived.
+                await asyncio.sleep(_MOVING_SLOT_SECONDS)
+
+    async def _counted(
+        self,
+        seconds: float,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        out_of_memory: type[FacetError] = StoreUnavailableError,
+    ) -> Any:
+        try:
+            return await bounded(seconds, call, out_of_memory=out_of_memory)
+        except StoreUnavailableError:
+            self._failures += 1
+            raise

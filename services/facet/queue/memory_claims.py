@@ -8,7 +8,14 @@ from facet.queue.limits import AGED_TURN, MAX_CLAIM, MAX_WAIT_MS, RESERVED_CHECK
 from facet.queue.memory_choice import Chooser, Chosen, Reservation
 from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import SUSPECTS, Record
-from facet.queue.port import Claim, Claimed, ClaimResult, Lease, Priority, State
+from facet.queue.values import (
+    Claim,
+    Claimed,
+    ClaimResult,
+    Lease,
+    Priority,
+    State,
+)
 
 
 class MemoryClaims:
@@ -48,7 +55,7 @@ class MemoryClaims:
             lease=record.lease,
             envelope=record.submission.envelope,
             attempt=record.attempts,
-            waited_ms=max((self._ledger.now_us() - record.place) // 1000, 0),
+            waited_ms=max(self._ledger.clock_ms() - record.place // 1000, 0),
             remaining_ms=self._ledger.remaining_ms(record),
             next_offset=record.next_offset,
             token_ids=tuple(record.token_ids),

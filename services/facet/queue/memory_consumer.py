@@ -12,7 +12,7 @@ from facet.queue.memory_claims import MemoryClaims
 from facet.queue.memory_ledger import End, Ledger
 from facet.queue.memory_record import Record
 from facet.queue.memory_side import MemorySide
-from facet.queue.port import (
+from facet.queue.values import (
     Append,
     Claim,
     ClaimResult,

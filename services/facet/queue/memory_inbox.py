@@ -6,7 +6,11 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_FOLLOWERS
-from facet.queue.port import Inbox, InboxEntry, LogEntry
+from facet.queue.values import (
+    Inbox,
+    InboxEntry,
+    LogEntry,
+)
 
 
 @dataclass

@@ -8,8 +8,14 @@ from facet.queue import terminals
 from facet.queue.answers import invalid_page, not_found
 from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of
 from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
-from facet.queue.port import AuditEntry, DeadLetters, Depth, Inspection, SweepResult
 from facet.queue.redis_side import RedisSide, batches
+from facet.queue.views import (
+    AuditEntry,
+    DeadLetters,
+    Depth,
+    Inspection,
+    SweepResult,
+)
 
 _LETTERS_PER_CALL = 20
 """Each costs a dozen commands."""
@@ -45,7 +51,8 @@ class RedisOperator(RedisSide):
 
     async def ping(self) -> None:
         """See `Observer.ping`."""
-        await self._redis.command("PING")
+        # Of a cluster, the node that has the queue is to answer: PING names none.
+        await self._redis.command("EXISTS", self._keys.base)
 
     async def inspect(self, generation_id: str) -> Inspection:
         """See `Operator.inspect`."""

@@ -20,8 +20,15 @@ from facet.queue.connection import RedisConnection
 from facet.queue.keys import Keys, idempotency_name
 from facet.queue.limits import MAX_BATCH, QueueLimits
 from facet.queue.lua import load_scripts
-from facet.queue.port import Page, Status, Submission, Submitted
 from facet.queue.redis_side import RedisSide
+from facet.queue.values import (
+    Submission,
+    Submitted,
+)
+from facet.queue.views import (
+    Page,
+    Status,
+)
 
 _NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL = range(6)
 _UNKNOWN, _DONE = range(2)

@@ -10,7 +10,13 @@ import structlog
 
 from facet.core.errors import StoreUnavailableError
 from facet.core.tasks import cancel_all
-from facet.queue.port import Claimed, Consumer, Verdict
+from facet.queue.port import (
+    Consumer,
+)
+from facet.queue.values import (
+    Claimed,
+    Verdict,
+)
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.log_writer import LogWriter, RunLog
 from facet.worker.run import Run, Stop, Workplace

@@ -7,7 +7,9 @@ import asyncio
 import grpc
 import pytest
 
-from facet.queue.port import State
+from facet.queue.values import (
+    State,
+)
 from tests.integration.gateway.conftest import BenchMaker
 from tests.integration.gateway.requests import (
     error_of,

@@ -7,18 +7,20 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from facet.queue.port import (
-    AuditEntry,
+from facet.queue.values import (
     Inbox,
-    Inspection,
     Needs,
     Offers,
-    Page,
     Priority,
     Room,
-    Status,
     Submission,
     Submitted,
+)
+from facet.queue.views import (
+    AuditEntry,
+    Inspection,
+    Page,
+    Status,
 )
 from tests.support.queue_contract.world import submission
 

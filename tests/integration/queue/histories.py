@@ -15,18 +15,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from facet.core.errors import FacetError
 from facet.queue.limits import HOLD_MS, QueueLimits
 from facet.queue.port import (
+    Queue,
+)
+from facet.queue.values import (
     Append,
     Claim,
     Claimed,
     Finish,
-    Inspection,
     Offers,
-    Page,
-    Queue,
     Room,
     State,
     Submission,
     Submitted,
+)
+from facet.queue.views import (
+    Inspection,
+    Page,
 )
 from tests.integration.queue.drawn import (
     READERS,

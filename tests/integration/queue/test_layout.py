@@ -126,6 +126,7 @@ async def test_nothing_stands_in_the_way_when_records_vanished(
     if not is_leased:
         assert (await claim_one(world)).lease.generation_id == "g-0-2"
     await lapse_leases(world)
+    assert (await world.queue.depth()).waiting == 1
     for name in ("leases", "timers"):
         assert await world.redis.zscore(world.keys.single(name), "g-0-1") is None, name
 

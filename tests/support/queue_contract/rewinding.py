@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from facet.queue.port import Append, Finish, Lease, State, Verdict, WriteResult
+from facet.queue.values import (
+    Append,
+    Finish,
+    Lease,
+    State,
+    Verdict,
+    WriteResult,
+)
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

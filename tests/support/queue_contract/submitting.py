@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from facet.core.errors import GenerationNotFoundError, QueueFullError, RequestIdReusedError
-from facet.queue.port import Priority, State
+from facet.queue.values import (
+    Priority,
+    State,
+)
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

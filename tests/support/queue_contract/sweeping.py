@@ -5,7 +5,14 @@ from __future__ import annotations
 import time
 
 from facet.core.errors import Reason
-from facet.queue.port import Claimed, State, SweepResult, Verdict
+from facet.queue.values import (
+    Claimed,
+    State,
+    Verdict,
+)
+from facet.queue.views import (
+    SweepResult,
+)
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

@@ -7,7 +7,7 @@ import secrets
 from facet.api.v1.event_pb2 import Event, Finished, TextDelta
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.port import (
+from facet.queue.values import (
     Append,
     Claim,
     Claimed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,11 +11,18 @@ from dataclasses import replace
 import pytest
 
 from facet.core.errors import LogRegressedError, StoreUnavailableError
+from facet.gateway import log_reader as log_reader_module
 from facet.gateway.log_reader import BLOCK_MS, LogReader
 from facet.gateway.subscription import Subscription
+from facet.queue.limits import QueueLimits
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.port import Followed, Inbox, LogEntry
-from tests.unit.gateway.events import Log, entry, offsets
+from facet.queue.values import (
+    Followed,
+    Inbox,
+    LogEntry,
+)
+from tests.support.conditions import until
+from tests.unit.gateway.events import Log, entry, offsets, submit
 
 pytestmark = pytest.mark.unit
 
@@ -22,30 +30,35 @@ PROMPTLY_SECONDS = BLOCK_MS / 1000 / 2
 
 
 class CountingQueue(MemoryQueue):
-    """Counts calls and what `read` returns; is away while told so."""
+    """Counts calls and what `read` returns; is away while told so, or for some follows."""
 
-    def __init__(self) -> None:
+    def __init__(self, failing_follows: int = 0) -> None:
         super().__init__()
-        self.calls = 0
+        self.calls: Counter[str] = Counter()
+        self.followed: list[list[str]] = []
+        self.failing_follows = failing_follows
         self.entries_read = 0
         self.is_away = False
 
     async def read(self, cursors: Mapping[str, int], *, limit: int) -> dict[str, list[LogEntry]]:
-        self._count()
+        self._count("read")
         news = await super().read(cursors, limit=limit)
         self.entries_read += sum(map(len, news.values()))
         return news
 
     async def receive(self, follower: str, cursor: str, *, block_ms: int) -> Inbox:
-        self._count()
+        self._count("receive")
         return await super().receive(follower, cursor, block_ms=block_ms)
 
     async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
-        self._count()
+        self._count("follow")
+        self.followed.append(list(positions))
+        if self.calls["follow"] <= self.failing_follows:
+            raise StoreUnavailableError("away")
         return await super().follow(follower, positions)
 
-    def _count(self) -> None:
-        self.calls += 1
+    def _count(self, call: str) -> None:
+        self.calls[call] += 1
         if self.is_away:
             raise StoreUnavailableError("away")
 
@@ -75,7 +88,8 @@ async def test_only_the_inbox_is_kept_alive_when_nobody_subscribes() -> None:
     queue = CountingQueue()
     async with _running(LogReader(queue)):
         await asyncio.sleep(0.05)
-        assert queue.calls == 1
+        assert queue.calls == {"follow": 1}
+        assert queue.followed == [[]]
 
 
 async def test_events_come_at_once_when_a_read_for_others_is_under_way() -> None:
@@ -124,9 +138,10 @@ async def test_log_stays_unread_when_its_client_stalls() -> None:
             assert queue.entries_read <= 64 + 20
             read_before = queue.entries_read
             await stalled_log.say("z")
-            assert await stalled.next(0) is not None or queue.entries_read == read_before
-            rest = 301 - stalled.next_offset
-            assert await _offsets(stalled, rest) == list(range(301 - rest, 301))
+            await other_log.say("y")
+            assert await _offsets(other, 1) == [20]
+            assert queue.entries_read == read_before
+            assert await _offsets(stalled, 301) == list(range(301))
 
 
 async def test_stream_goes_on_when_the_store_comes_back() -> None:
@@ -139,9 +154,54 @@ async def test_stream_goes_on_when_the_store_comes_back() -> None:
             await log.say("a")
             assert await subscription.next(0.6) is None
             # It asks now and then, not in a busy loop.
-            assert queue.calls <= 12
+            assert all(2 <= count <= 5 for count in queue.calls.values()), queue.calls
             queue.is_away = False
             assert await _offsets(subscription, 1) == [0]
+
+
+async def _follows(queue: CountingQueue, count: int) -> None:
+    async def enough() -> bool:
+        return queue.calls["follow"] >= count
+
+    await until(enough)
+
+
+async def test_all_followed_are_renewed_in_one_call_when_the_time_comes() -> None:
+    queue = CountingQueue()
+    reader = LogReader(queue, grace_seconds=0.06)
+    await submit(queue, "a")
+    await submit(queue, "b")
+    with reader.subscribe("a"), reader.subscribe("a"), reader.subscribe("b"):
+        async with _running(reader):
+            await _follows(queue, 3)
+    assert queue.followed[:3] == [["a", "b"]] * 3
+
+
+async def test_renewal_comes_within_a_lease_time_when_the_grace_is_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert QueueLimits().lease_ms >= log_reader_module.MAX_FOLLOW_SECONDS * 1000
+    monkeypatch.setattr(log_reader_module, "MAX_FOLLOW_SECONDS", 0.01)
+    queue = CountingQueue()
+    reader = LogReader(queue, grace_seconds=3600)
+    await submit(queue, "a")
+    with reader.subscribe("a"):
+        async with _running(reader):
+            await _follows(queue, 4)
+    assert queue.followed[:4] == [["a"]] * 4
+
+
+async def test_renewal_is_repeated_soon_when_the_store_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_reader_module, "RETRY_SECONDS", 0.01)
+    queue = CountingQueue(failing_follows=2)
+    reader = LogReader(queue, grace_seconds=3600)
+    await submit(queue, "a")
+    with reader.subscribe("a"):
+        async with _running(reader):
+            await _follows(queue, 3)
+    assert queue.followed[:3] == [["a"]] * 3
 
 
 class LateQueue(MemoryQueue):

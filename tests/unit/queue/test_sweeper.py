@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import pytest
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import Depth, SweepResult
 from facet.queue.sweeper import Sweeper
+from facet.queue.views import (
+    Depth,
+    SweepResult,
+)
 
 pytestmark = pytest.mark.unit
 

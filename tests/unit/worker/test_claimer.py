@@ -11,7 +11,10 @@ import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.port import Claim, ClaimResult
+from facet.queue.values import (
+    Claim,
+    ClaimResult,
+)
 from facet.worker.claimer import Claimer
 from facet.worker.engine.simulated import SimulatedEngine
 from facet.worker.runs import Runs

@@ -9,7 +9,12 @@ import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.port import Append, Finish, State, WriteResult
+from facet.queue.values import (
+    Append,
+    Finish,
+    State,
+    WriteResult,
+)
 from facet.worker.log_writer import Ending, Entry, LogWriter
 from tests.unit.worker.scripted import TENANT, claim, submit
 

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from facet.core.media_store import MediaStore
-from facet.queue.port import State
+from facet.queue.values import (
+    State,
+)
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.runs import Runs
 from tests.unit.worker.scripted import (

@@ -53,7 +53,7 @@ end
 local function describe(id, record)
   reply[#reply + 1] = {
     id, record.epoch, redis.call('GET', envelope_key(id)) or '', record.tries,
-    math.max(math.floor((now_at - record.place) / 1000), 0), math.max(record.due - now, 0),
+    math.max(now - math.floor(record.place / 1000), 0), math.max(record.due - now, 0),
     record.next, redis.call('GET', ids_key(id)) or '', record.drafted, record.accepted,
     record.alone == '' and 0 or 1, record.charged, record.fp,
   }
@@ -155,12 +155,12 @@ end
 
 local function remove(id, record, lane, tenant)
   if record and record.state == 'W' then return end_by_store(id, record, now, EXPIRED, 'expired') end
-  redis.call('ZREM', fifo_of(lane, tenant), id)
-  if redis.call('EXISTS', fifo_of(lane, tenant)) == 0 then
-    redis.call('ZREM', lane_key(lane), tenant)
-    redis.call('ZREM', heads_key(lane), tenant)
-    if redis.call('EXISTS', lane_key(lane)) == 0 then redis.call('SREM', lanes_key, lane) end
-  end
+  -- Its record vanished; what the lane tells of it is enough to leave it.
+  local class, needs, pinned = string.match(lane, '^(%d)|(%d+|%d+|%a*|[^|]*)|(.*)$')
+  leave_lane(id, new_record({
+    class = class == '0' and '2' or class, deaths = class == '0' and SUSPECT_DEATHS or 0,
+    needs = needs, fp = pinned, tenant = tenant,
+  }))
 end
 
 -- The first of a class's tenants in the order of their virtual time, suspects by their age.

@@ -126,7 +126,10 @@ local function count_waiting(record, sign)
   local names = load_fields(record)
   local counts = redis.call('HMGET', load_key, unpack(names))
   local steps = {sign, sign * record.size, sign * record.bytes}
-  for i = 1, 6 do counts[i] = tonumber(counts[i] or 0) + steps[(i - 1) % 3 + 1] end
+  for i = 1, 6 do
+    counts[i] = math.max(tonumber(counts[i] or 0) + steps[(i - 1) % 3 + 1], 0)
+  end
+  if counts[1] == 0 then counts[2] = 0 end
   redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3],
     names[4], counts[4], names[5], counts[5], names[6], counts[6])
   if counts[4] == 0 then redis.call('HDEL', load_key, names[4], names[5], names[6]) end

@@ -1,0 +1,147 @@
+"""What a queue tells of its requests and of itself, to clients and to operators.
+
+Times ending in `_ms` are milliseconds since the epoch by the store's clock, or spans of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facet.queue.values import Needs, Priority, State
+
+
+@dataclass(frozen=True)
+class Status:
+    """A request's state for GetGeneration and operators.
+
+    `worker` has it or had it last. `deaths` counts consecutive attempts that ended with their
+    worker and brought no token. `requests_ahead` and `tokens_ahead` are estimates, 0 unless it
+    waits; `wait_ms` is what the queue's drain rate makes of them, None when unknown.
+    `remaining_ms`: until its deadline, 0 when that has passed. `ended_ms` and `expires_ms` are 0
+    before the end; all other times are milliseconds since the epoch by the store's clock.
+    """
+
+    generation_id: str
+    tenant: str
+    state: State
+    next_offset: int
+    attempts: int
+    deaths: int
+    worker: str
+    created_ms: int
+    failure: bytes
+    requests_ahead: int
+    tokens_ahead: int
+    wait_ms: int | None
+    remaining_ms: int
+    ended_ms: int
+    expires_ms: int
+    origin: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A tenant's generations, newest first; `next_page` is empty on the last page."""
+
+    generations: tuple[Status, ...]
+    next_page: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step in a request's life: `what` happened, `detail` says with which worker or why."""
+
+    at_ms: int
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything about one request but its content.
+
+    `holds` counts claims that left it for a worker with a warm cache, `skips` those that had no
+    room for it. `read_offset` is how far its readers were at their last sign of life.
+    """
+
+    status: Status
+    priority: Priority
+    needs: Needs
+    epoch: int
+    fingerprint: str
+    prompt_tokens: int
+    charged_tokens: int
+    holds: int
+    skips: int
+    read_offset: int
+    life: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A request that was given up; `failure` as in `Finish`."""
+
+    generation_id: str
+    tenant: str
+    dead_ms: int
+    failure: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """Dead letters, newest first; `next_page` is empty on the last page."""
+
+    letters: tuple[DeadLetter, ...]
+    next_page: str
+
+
+@dataclass(frozen=True)
+class ClassDepth:
+    """What waits in one class; `oldest_ms` is the age of the oldest, 0 when nothing waits."""
+
+    requests: int
+    tokens: int
+    oldest_ms: int
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A queue's state: what waits by class (suspects count in their class), and what is leased.
+
+    `drain_tokens_per_second` is the rate at which estimated tokens leave the queue, 0 when nothing
+    left it lately. `mean_output_tokens` is learned from ended requests.
+    """
+
+    classes: dict[Priority, ClassDepth]
+    waiting_bytes: int
+    leased: int
+    dead_letters: int
+    drain_tokens_per_second: float
+    mean_output_tokens: int
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait, all classes together."""
+        return sum(each.requests for each in self.classes.values())
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One action of an operator; never content."""
+
+    at_ms: int
+    who: str
+    action: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What one sweep did; `has_more` asks for another at once."""
+
+    expired: int
+    reaped: int
+    abandoned: int
+    dead_lettered: int
+    has_more: bool

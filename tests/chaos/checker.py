@@ -155,7 +155,10 @@ def _reread_problem(main: Delivery, reread: Delivery) -> str:
         return f"reread: no end, {reread.end}"
     kept = reread.events[: len(main.events)]
     if kept != main.events:
-        return "reread: other events than were delivered"
+        pairs = zip(main.events, reread.events, strict=False)
+        at = next((i for i, (a, b) in enumerate(pairs) if a != b), len(reread.events))
+        kinds = [e[at].WhichOneof("kind") if at < len(e) else None for e in (main.events, kept)]
+        return f"reread: offset {at} was delivered as {kinds[0]} and is kept as {kinds[1]}"
     if main.finished is not None and len(reread.events) != len(main.events):
         return f"reread: {len(reread.events)} events, delivered were {len(main.events)}"
     reason = reread.finished.finish_reason

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from facet.api.v1 import content_pb2, generation_pb2
 from tests.chaos.expected import Answer, answer_of
@@ -68,9 +69,13 @@ class Plan:
     number: int
     kind: Kind
     request: generation_pb2.GenerationRequest
-    answer: Answer
     timeout_seconds: float
-    cut_after: int
+    cut_after: int = 0
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What the simulated engine must say."""
+        return answer_of(self.request)
 
 
 class Load:
@@ -108,9 +113,7 @@ class Load:
             request.contents[-1].parts[0].text += f" [[die@{self._rng.choice((0, 0, 3))}]]"
         else:
             self._limit(request, kind)
-        return Plan(
-            number, kind, request, answer_of(request), timeout_seconds, self._rng.randint(1, 15)
-        )
+        return Plan(number, kind, request, timeout_seconds, self._rng.randint(1, 15))
 
     def _request(self, number: int) -> generation_pb2.GenerationRequest:
         rng = self._rng

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import resource
 import shutil
@@ -94,6 +95,7 @@ class Run:
                 "odd_exits": self._cluster.odd_exits(),
                 "seconds": round(time.monotonic() - began, 1),
                 "cpu_seconds": _cpu_seconds(),
+                "load_average": round(os.getloadavg()[1], 1),
                 "seed": self._options.seed,
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import secrets
@@ -24,6 +25,7 @@ _START_SECONDS = 20.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.02
 _READY = "READY grpc="
+_PR_SET_PDEATHSIG = 1
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -81,7 +83,7 @@ def gateway(folder: Path, redis_url: str, *, release: str, model: str) -> Iterat
         "FACET_GATEWAY_MODELS": f'["{model}"]',
         "FACET_GATEWAY_LOG_LEVEL": "WARNING",
     }
-    command = [sys.executable, "-m", "facet.gateway"]
+    command = _bound_to_us([sys.executable, "-m", "facet.gateway"])
     with (
         (folder / "gateway.log").open("w+") as log,
         subprocess.Popen(
@@ -99,18 +101,36 @@ def load_processes(count: int, *, niceness: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         count,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=os.nice,
-        initargs=(niceness,),
+        initializer=_begin_load,
+        initargs=(niceness, os.getpid()),
     )
+
+
+def leave_on_terminate() -> None:
+    """Have SIGTERM end this process by an exception, so that it ends what it started."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+def _bound_to_us(command: list[str]) -> list[str]:
+    """The command of a process that ends when this one does, however it ends."""
+    return [sys.executable, "-m", "facet.node.child", str(os.getpid()), *command]
+
+
+def _begin_load(niceness: int, parent_pid: int) -> None:
+    os.nice(niceness)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent_pid:
+        sys.exit(1)
 
 
 @contextmanager
 def _redis(folder: Path, config: str, port: int, password: str) -> Iterator[Started]:
     path = folder / "redis.conf"
     path.write_text(config)
+    command = _bound_to_us([str(find_server()), str(path)])
     with (
         (folder / "redis.log").open("wb") as log,
-        subprocess.Popen([str(find_server()), str(path)], stdout=log, stderr=log) as process,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
     ):
         try:
             _wait_for_port(process, port, Path(log.name))

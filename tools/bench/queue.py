@@ -22,7 +22,12 @@ from typing import Any
 
 from tools.bench import queue_cycles, traffic
 from tools.bench.figures import Wanted, report, say
-from tools.bench.processes import BenchError, load_processes, memory_only_redis
+from tools.bench.processes import (
+    BenchError,
+    leave_on_terminate,
+    load_processes,
+    memory_only_redis,
+)
 from tools.bench.queue_cycles import Lives
 from tools.bench.queue_levels import OPERATIONS, Level, fill, measure
 from tools.bench.script_times import ScriptTimes
@@ -205,8 +210,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 def run(options: argparse.Namespace, folder: Path) -> int:
     """Run all of it; the exit status. Errors: BenchError."""
     with (
-        memory_only_redis(folder) as redis,
         load_processes(max(PROCESSES, CYCLE_PROCESSES), niceness=_NICENESS) as pool,
+        memory_only_redis(folder) as redis,
     ):
         bench = QueueBench(redis.address, pool, rounds=options.rounds)
         bench.levels(options.levels)
@@ -220,6 +225,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
 def main() -> int:
     """Parse, run, report; the exit status."""
     options = arguments()
+    leave_on_terminate()
     try:
         with tempfile.TemporaryDirectory(prefix="facet-bench-") as folder:
             return run(options, Path(folder))

@@ -20,7 +20,14 @@ from typing import Any
 
 from tools.bench import traffic
 from tools.bench.figures import Wanted, percentile_of_counts, report, say
-from tools.bench.processes import BenchError, Started, gateway, load_processes, node_redis
+from tools.bench.processes import (
+    BenchError,
+    Started,
+    gateway,
+    leave_on_terminate,
+    load_processes,
+    node_redis,
+)
 from tools.bench.stream_clients import Received, follow
 from tools.bench.stream_producer import Plan, Produced, produce
 
@@ -157,10 +164,15 @@ def _run(
         for low, high in pairwise(bounds)
     ]
     samples = _watch(server, redis, producer)
+    try:
+        produced = producer.result()
+    except TimeoutError as error:
+        # Ending the gateway, which the caller does, ends the clients.
+        raise BenchError("the requests of all streams did not reach the workers") from error
     received = Received()
     for client in clients:
         received.add(client.result())
-    return producer.result(), received, samples
+    return produced, received, samples
 
 
 def _watch(server: Started, redis: Started, producer: Future[Produced]) -> list[Sample]:
@@ -222,6 +234,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
 def main() -> int:
     """Parse, run, report; the exit status."""
     options = arguments()
+    leave_on_terminate()
     try:
         with tempfile.TemporaryDirectory(prefix="facet-bench-") as folder:
             return run(options, Path(folder))

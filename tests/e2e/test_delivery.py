@@ -22,14 +22,7 @@ from facet.api.queue.v1 import log_pb2
 from facet.api.v1 import event_pb2, inference_service_pb2
 from facet.client import GenerateOptions, Resumed, TextDelta
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Append,
-    Claim,
-    Lease,
-    LogEntry,
-    State,
-    Verdict,
-)
+from facet.queue.values import Append, Claim, Lease, LogEntry, State, Verdict
 from tests.support.conditions import until
 from tests.support.running_node import RunningNode
 

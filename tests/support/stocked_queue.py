@@ -10,15 +10,7 @@ from facet.api.v1.generation_pb2 import FINISH_REASON_STOP, Timings, UsageMetada
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.core.errors import DeadLetteredError
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Append,
-    Claim,
-    Finish,
-    Lease,
-    Needs,
-    Priority,
-    Submission,
-)
+from facet.queue.values import Append, Claim, Finish, Lease, Needs, Priority, Submission
 
 SECRET = "what nobody but the client may read"
 WAITING = f"g-0-{'w' * 26}"

@@ -14,10 +14,7 @@ from facet.core.errors import StoreUnavailableError
 from facet.queue.answers import store_unavailable
 from facet.queue.media import RedisMediaStore
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    State,
-    Verdict,
-)
+from facet.queue.values import State, Verdict
 from tests.support.queue_contract.world import TENANT, append, claim, finish, submission
 
 CALL_SECONDS = 2.0

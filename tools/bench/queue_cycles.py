@@ -12,10 +12,7 @@ from itertools import islice
 import uvloop
 
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Claimed,
-    Submission,
-)
+from facet.queue.values import Claimed, Submission
 from tools.bench import traffic
 
 BATCH = 8

@@ -12,9 +12,7 @@ from functools import partial
 import uvloop
 
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Submission,
-)
+from facet.queue.values import Submission
 from tools.bench import traffic
 from tools.bench.figures import spread
 from tools.bench.script_times import ScriptTimes

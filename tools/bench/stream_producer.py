@@ -18,12 +18,7 @@ import uvloop
 from facet.core.errors import StoreUnavailableError
 from facet.core.tasks import cancel_all
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Append,
-    Claimed,
-    Finish,
-    Lease,
-)
+from facet.queue.values import Append, Claimed, Finish, Lease
 from tools.bench import traffic
 from tools.bench.stream_marks import mark
 

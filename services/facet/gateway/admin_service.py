@@ -37,17 +37,9 @@ from facet.gateway import admin_views
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.generation_id import is_generation_id
 from facet.queue.limits import MAX_BATCH
-from facet.queue.port import (
-    Observer,
-    Operator,
-    Reader,
-)
-from facet.queue.values import (
-    LogEntry,
-)
-from facet.queue.views import (
-    Inspection,
-)
+from facet.queue.port import Observer, Operator, Reader
+from facet.queue.values import LogEntry
+from facet.queue.views import Inspection
 
 SERVICE = "facet.v1.AdminService"
 DEFAULT_PAGE = 50

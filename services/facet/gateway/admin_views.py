@@ -19,18 +19,8 @@ from facet.api.v1.generation_pb2 import (
 from facet.api.v1.generation_pb2 import Priority as PriorityMessage
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.gateway.generations import generation_of
-from facet.queue.values import (
-    LogEntry,
-    Needs,
-    Priority,
-)
-from facet.queue.views import (
-    AuditEntry,
-    ClassDepth,
-    DeadLetter,
-    Depth,
-    Inspection,
-)
+from facet.queue.values import LogEntry, Needs, Priority
+from facet.queue.views import AuditEntry, ClassDepth, DeadLetter, Depth, Inspection
 
 _MEDIA: dict[str, Modality.ValueType] = {
     "a": MODALITY_AUDIO,

@@ -41,9 +41,7 @@ from facet.gateway.supervision import keep_running
 from facet.gateway.workers import LiveWorkers
 from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
-from facet.queue.port import (
-    Queue,
-)
+from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.sweeper import Sweeper
 

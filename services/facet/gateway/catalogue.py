@@ -9,9 +9,7 @@ from facet.core.errors import ModelNotFoundError
 from facet.core.models import NANO, ModelCard
 from facet.gateway.log_reader import LogReader
 from facet.gateway.workers import LiveWorkers
-from facet.queue.port import (
-    Queue,
-)
+from facet.queue.port import Queue
 
 _CARDS = {card.name: card for card in (NANO,)}
 

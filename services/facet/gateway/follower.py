@@ -12,15 +12,9 @@ from facet.core.errors import (
     StoreUnavailableError,
 )
 from facet.gateway.subscription import Batch, Subscription
-from facet.queue.port import (
-    Producer,
-)
-from facet.queue.values import (
-    State,
-)
-from facet.queue.views import (
-    Status,
-)
+from facet.queue.port import Producer
+from facet.queue.values import State
+from facet.queue.views import Status
 
 FIRST_STATUS_SECONDS = 1.0
 STATUS_INTERVAL_SECONDS = 8.0

@@ -36,12 +36,8 @@ from facet.gateway.generation_id import is_generation_id
 from facet.gateway.intake import Intake
 from facet.gateway.open_calls import OpenCalls
 from facet.queue.limits import MAX_BATCH
-from facet.queue.values import (
-    State,
-)
-from facet.queue.views import (
-    Status,
-)
+from facet.queue.values import State
+from facet.queue.views import Status
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 1000

@@ -11,12 +11,8 @@ import structlog
 
 from facet.core.errors import FacetError, RequestIdReusedError, StoreUnavailableError
 from facet.gateway.subscription import Origin, Subscription
-from facet.queue.port import (
-    Queue,
-)
-from facet.queue.values import (
-    Submission,
-)
+from facet.queue.port import Queue
+from facet.queue.values import Submission
 
 LOST_SECONDS = 6.0
 """With the time between two looks it is told within 10 s."""

@@ -11,9 +11,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import (
-    Observer,
-)
+from facet.queue.port import Observer
 
 SERVICE = "grpc.health.v1.Health"
 CHECK_INTERVAL_SECONDS = 1.0

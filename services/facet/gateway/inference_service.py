@@ -23,12 +23,8 @@ from facet.gateway.follower import Follower, raise_failure
 from facet.gateway.generations import Generations, find
 from facet.gateway.intake import Accepted, Intake
 from facet.gateway.open_calls import OpenCalls
-from facet.queue.values import (
-    State,
-)
-from facet.queue.views import (
-    Status,
-)
+from facet.queue.values import State
+from facet.queue.views import Status
 
 SERVICE = "facet.v1.InferenceService"
 

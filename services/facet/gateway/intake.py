@@ -25,14 +25,8 @@ from facet.gateway.subscription import Origin
 from facet.gateway.validation.media_types import canonical_type
 from facet.gateway.validation.request import validate
 from facet.queue.answers import store_unavailable
-from facet.queue.port import (
-    Producer,
-)
-from facet.queue.values import (
-    Priority,
-    Submission,
-    Submitted,
-)
+from facet.queue.port import Producer
+from facet.queue.values import Priority, Submission, Submitted
 
 ENVELOPE_VERSION = 1
 SHARD = 0

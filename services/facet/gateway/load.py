@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from facet.api.queue.v1.envelope_pb2 import MediaItem
 from facet.api.v1.generation_pb2 import GenerationRequest
 from facet.core.models import ModelCard
-from facet.queue.values import (
-    Needs,
-)
+from facet.queue.values import Needs
 
 BYTES_PER_TOKEN = 4
 """Of text, about; the queue only compares requests by it."""

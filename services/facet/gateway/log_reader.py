@@ -12,12 +12,8 @@ import structlog
 from facet.core.errors import StoreUnavailableError
 from facet.gateway.healing import Healing
 from facet.gateway.subscription import Origin, Subscription
-from facet.queue.port import (
-    Queue,
-)
-from facet.queue.values import (
-    Inbox,
-)
+from facet.queue.port import Queue
+from facet.queue.values import Inbox
 
 BUFFER_BYTES = 256 * 1024
 BLOCK_MS = 1000

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 
 from facet.core.errors import FacetError, GatewayDrainingError, LogLostError, LogRegressedError
 from facet.gateway.framing import event_frames, frames_from
-from facet.queue.values import (
-    LogEntry,
-    Submission,
-)
+from facet.queue.values import LogEntry, Submission
 
 KEPT_BYTES = 64 * 1024
 KEPT_EVENTS = 512

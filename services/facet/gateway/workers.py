@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
-from facet.queue.port import (
-    Observer,
-)
+from facet.queue.port import Observer
 
 KEPT_SECONDS = 1.0
 

@@ -14,9 +14,7 @@ from facet.core.errors import (
     StoreUnavailableError,
 )
 from facet.queue.limits import FULL_RETRY_SECONDS, MAX_BATCH
-from facet.queue.values import (
-    Append,
-)
+from facet.queue.values import Append
 
 
 def not_found(generation_id: str) -> GenerationNotFoundError:

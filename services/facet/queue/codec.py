@@ -18,15 +18,7 @@ from facet.queue.values import (
     Priority,
     State,
 )
-from facet.queue.views import (
-    AuditEntry,
-    ClassDepth,
-    DeadLetter,
-    Depth,
-    Inspection,
-    Status,
-    Step,
-)
+from facet.queue.views import AuditEntry, ClassDepth, DeadLetter, Depth, Inspection, Status, Step
 
 _STATES = {b"W": State.WAITING, b"L": State.LEASED, b"E": State.ENDED}
 

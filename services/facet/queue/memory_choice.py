@@ -17,10 +17,7 @@ from facet.queue.limits import (
 )
 from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import SUSPECTS, Lane, Record
-from facet.queue.values import (
-    Claim,
-    Priority,
-)
+from facet.queue.values import Claim, Priority
 
 _AGES_MS = {Priority.STANDARD: AGE_STANDARD_MS, Priority.BATCH: AGE_BATCH_MS}
 

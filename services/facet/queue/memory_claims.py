@@ -8,14 +8,7 @@ from facet.queue.limits import AGED_TURN, MAX_CLAIM, MAX_WAIT_MS, RESERVED_CHECK
 from facet.queue.memory_choice import Chooser, Chosen, Reservation
 from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import SUSPECTS, Record
-from facet.queue.values import (
-    Claim,
-    Claimed,
-    ClaimResult,
-    Lease,
-    Priority,
-    State,
-)
+from facet.queue.values import Claim, Claimed, ClaimResult, Lease, Priority, State
 
 
 class MemoryClaims:

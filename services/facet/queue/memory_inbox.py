@@ -6,11 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_FOLLOWERS
-from facet.queue.values import (
-    Inbox,
-    InboxEntry,
-    LogEntry,
-)
+from facet.queue.values import Inbox, InboxEntry, LogEntry
 
 
 @dataclass

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 from facet.queue.limits import MAX_BATCH, MAX_TENANTS_REMEMBERED
 from facet.queue.memory_record import Lane, Record
-from facet.queue.values import (
-    Priority,
-)
+from facet.queue.values import Priority
 
 
 @dataclass

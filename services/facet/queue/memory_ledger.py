@@ -18,14 +18,8 @@ from facet.queue.memory_lanes import Lanes
 from facet.queue.memory_pace import Pace
 from facet.queue.memory_record import Record
 from facet.queue.terminals import Terminal, terminal_response
-from facet.queue.values import (
-    LogEntry,
-    State,
-)
-from facet.queue.views import (
-    Status,
-    Step,
-)
+from facet.queue.values import LogEntry, State
+from facet.queue.views import Status, Step
 
 
 @dataclass(frozen=True)

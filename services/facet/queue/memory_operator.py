@@ -12,9 +12,7 @@ from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import SUSPECTS, Record
 from facet.queue.memory_side import MemorySide
 from facet.queue.memory_sweep import MemorySweep
-from facet.queue.values import (
-    Priority,
-)
+from facet.queue.values import Priority
 from facet.queue.views import (
     AuditEntry,
     ClassDepth,

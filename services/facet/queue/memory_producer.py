@@ -17,15 +17,8 @@ from facet.queue.limits import FULL_RETRY_MS, MAX_BATCH, MAX_RETRY_MS
 from facet.queue.memory_lanes import Load
 from facet.queue.memory_record import Record
 from facet.queue.memory_side import MemorySide
-from facet.queue.values import (
-    State,
-    Submission,
-    Submitted,
-)
-from facet.queue.views import (
-    Page,
-    Status,
-)
+from facet.queue.values import State, Submission, Submitted
+from facet.queue.views import Page, Status
 
 _MIN_RETRY_MS = 200
 

@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from facet.queue.memory_inbox import joined
 from facet.queue.memory_side import MemorySide
-from facet.queue.values import (
-    Followed,
-    Inbox,
-    LogEntry,
-    State,
-)
+from facet.queue.values import Followed, Inbox, LogEntry, State
 
 
 class MemoryReader(MemorySide):

@@ -7,16 +7,8 @@ from dataclasses import dataclass, field
 from facet.queue.codec import needs_text
 from facet.queue.keys import idempotency_name
 from facet.queue.limits import SUSPECT_DEATHS
-from facet.queue.values import (
-    Lease,
-    LogEntry,
-    Needs,
-    State,
-    Submission,
-)
-from facet.queue.views import (
-    Step,
-)
+from facet.queue.values import Lease, LogEntry, Needs, State, Submission
+from facet.queue.views import Step
 
 SUSPECTS = 0
 """The kind of a lane that holds suspects; the others are the values of `Priority`."""

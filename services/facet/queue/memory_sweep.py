@@ -8,9 +8,7 @@ from facet.queue import terminals
 from facet.queue.limits import GAP_LEASE_SHARE, MAX_SWEEP, SWEEP_INTERVAL_MS
 from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import Record
-from facet.queue.views import (
-    SweepResult,
-)
+from facet.queue.views import SweepResult
 
 
 class MemorySweep:

@@ -25,15 +25,7 @@ from facet.queue.values import (
     Verdict,
     WriteResult,
 )
-from facet.queue.views import (
-    AuditEntry,
-    DeadLetters,
-    Depth,
-    Inspection,
-    Page,
-    Status,
-    SweepResult,
-)
+from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, Page, Status, SweepResult
 
 
 class Producer(Protocol):

@@ -9,15 +9,7 @@ from facet.queue.answers import check_writes
 from facet.queue.codec import claimed_request, lease_arguments, offers_arguments, write_arguments
 from facet.queue.limits import MAX_WAIT_MS
 from facet.queue.redis_side import RedisSide, batches
-from facet.queue.values import (
-    Append,
-    Claim,
-    ClaimResult,
-    Finish,
-    Lease,
-    Verdict,
-    WriteResult,
-)
+from facet.queue.values import Append, Claim, ClaimResult, Finish, Lease, Verdict, WriteResult
 
 _VERDICTS = (Verdict.OK, Verdict.LEASE_LOST, Verdict.WRONG_OFFSET, Verdict.REWOUND)
 

@@ -9,13 +9,7 @@ from facet.queue.answers import invalid_page, not_found
 from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of
 from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
 from facet.queue.redis_side import RedisSide, batches
-from facet.queue.views import (
-    AuditEntry,
-    DeadLetters,
-    Depth,
-    Inspection,
-    SweepResult,
-)
+from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, SweepResult
 
 _LETTERS_PER_CALL = 20
 """Each costs a dozen commands."""

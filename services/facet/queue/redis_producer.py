@@ -21,14 +21,8 @@ from facet.queue.keys import Keys, idempotency_name
 from facet.queue.limits import MAX_BATCH, QueueLimits
 from facet.queue.lua import load_scripts
 from facet.queue.redis_side import RedisSide
-from facet.queue.values import (
-    Submission,
-    Submitted,
-)
-from facet.queue.views import (
-    Page,
-    Status,
-)
+from facet.queue.values import Submission, Submitted
+from facet.queue.views import Page, Status
 
 _NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL = range(6)
 _UNKNOWN, _DONE = range(2)

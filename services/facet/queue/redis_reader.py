@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from facet.queue.codec import inbox_entry, log_entry
 from facet.queue.redis_side import RedisSide, batches
-from facet.queue.values import (
-    Followed,
-    Inbox,
-    LogEntry,
-)
+from facet.queue.values import Followed, Inbox, LogEntry
 
 _LOGS_PER_CALL = 16
 """A script call that reads more could take longer than scripts may."""

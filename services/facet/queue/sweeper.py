@@ -7,9 +7,7 @@ import asyncio
 import structlog
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import (
-    Observer,
-)
+from facet.queue.port import Observer
 
 _PERIOD_SECONDS = 0.5
 

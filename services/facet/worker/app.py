@@ -17,9 +17,7 @@ from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
 from facet.queue.media import RedisMediaStore
-from facet.queue.port import (
-    Queue,
-)
+from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.sweeper import Sweeper
 from facet.worker.claimer import Claimer

@@ -10,15 +10,8 @@ from contextlib import suppress
 import structlog
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import (
-    Consumer,
-)
-from facet.queue.values import (
-    Claim,
-    ClaimResult,
-    Offers,
-    Room,
-)
+from facet.queue.port import Consumer
+from facet.queue.values import Claim, ClaimResult, Offers, Room
 from facet.worker.engine.port import Engine
 from facet.worker.run import ENVELOPE_VERSION
 from facet.worker.runs import Runs

@@ -8,9 +8,7 @@ from enum import Enum
 
 from facet.api.v1 import generation_pb2
 from facet.core.errors import UnresumableError
-from facet.queue.values import (
-    Claimed,
-)
+from facet.queue.values import Claimed
 from facet.worker.engine.port import Engine, Step
 
 

@@ -16,16 +16,8 @@ import structlog
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.limits import MAX_BATCH
-from facet.queue.port import (
-    Consumer,
-)
-from facet.queue.values import (
-    Append,
-    Finish,
-    Lease,
-    Verdict,
-    WriteResult,
-)
+from facet.queue.port import Consumer
+from facet.queue.values import Append, Finish, Lease, Verdict, WriteResult
 
 _RETRY_SECONDS = 0.1
 

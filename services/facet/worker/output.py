@@ -9,9 +9,7 @@ from google.protobuf import duration_pb2
 
 from facet.api.v1 import event_pb2, generation_pb2, inference_service_pb2
 from facet.core.errors import DeadLetteredError, FacetError
-from facet.queue.values import (
-    Claimed,
-)
+from facet.queue.values import Claimed
 from facet.worker.engine.port import Decoded, Decoder, EngineFinish, Prompt, Step
 from facet.worker.events import EventBuilder
 from facet.worker.log_writer import Ending, Entry, RunLog

@@ -8,9 +8,7 @@ import structlog
 
 from facet.api.queue.v1 import log_pb2
 from facet.core.errors import StoreUnavailableError
-from facet.queue.port import (
-    Consumer,
-)
+from facet.queue.port import Consumer
 from facet.worker.engine.port import Engine
 from facet.worker.run import ENVELOPE_VERSION
 from facet.worker.runs import Runs

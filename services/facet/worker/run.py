@@ -24,9 +24,7 @@ from facet.core.errors import (
 )
 from facet.core.media_store import MediaStore
 from facet.core.tasks import cancel_all
-from facet.queue.values import (
-    Claimed,
-)
+from facet.queue.values import Claimed
 from facet.worker.continuation import Continuation, behind, continuation
 from facet.worker.engine.port import Engine, EngineDeadError
 from facet.worker.log_writer import RunLog

@@ -10,13 +10,8 @@ import structlog
 
 from facet.core.errors import StoreUnavailableError
 from facet.core.tasks import cancel_all
-from facet.queue.port import (
-    Consumer,
-)
-from facet.queue.values import (
-    Claimed,
-    Verdict,
-)
+from facet.queue.port import Consumer
+from facet.queue.values import Claimed, Verdict
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.log_writer import LogWriter, RunLog
 from facet.worker.run import Run, Stop, Workplace
@@ -121,10 +116,10 @@ class Runs:
             return
         self._is_store_away = False
         for run, verdict in zip(runs, verdicts, strict=True):
-            _account(run.log, verdict)
+            account(run.log, verdict)
 
 
-def _account(log: RunLog, verdict: Verdict) -> None:
+def account(log: RunLog, verdict: Verdict) -> None:
     """Take the store's answer to a heartbeat."""
     if verdict is Verdict.LEASE_LOST:
         log.lose()

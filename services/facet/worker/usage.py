@@ -7,9 +7,7 @@ import time
 from google.protobuf import duration_pb2
 
 from facet.api.v1 import generation_pb2
-from facet.queue.values import (
-    Claimed,
-)
+from facet.queue.values import Claimed
 from facet.worker.engine.port import Prompt, Step
 
 

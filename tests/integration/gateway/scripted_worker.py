@@ -11,16 +11,8 @@ from facet.api.v1.event_pb2 import Event, Finished, Started, TextDelta
 from facet.api.v1.generation_pb2 import FINISH_REASON_STOP
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.core.errors import FacetError, StoreUnavailableError
-from facet.queue.port import (
-    Queue,
-)
-from facet.queue.values import (
-    Append,
-    Claim,
-    Claimed,
-    Finish,
-    Verdict,
-)
+from facet.queue.port import Queue
+from facet.queue.values import Append, Claim, Claimed, Finish, Verdict
 
 CLAIM_SECONDS = 10.0
 OUTAGE_SECONDS = 5.0

@@ -23,10 +23,7 @@ from facet.gateway.admin_server import serving_admin
 from facet.gateway.authenticator import AnonymousAuthenticator
 from facet.gateway.generation_id import new_generation_id
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Claim,
-    Finish,
-)
+from facet.queue.values import Claim, Finish
 from tests.integration.gateway.requests import failure_of
 from tests.support.queue_contract.world import submission
 from tests.support.redis_server import RedisServer

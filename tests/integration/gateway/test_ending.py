@@ -16,9 +16,7 @@ from facet.api.v1.inference_service_pb2 import (
     CancelGenerationRequest,
 )
 from facet.gateway import follower
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import (
     error_of,

@@ -7,9 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from tests.integration.gateway.conftest import BenchMaker
 from tests.integration.gateway.requests import (
     error_of,

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from facet.gateway.log_reader import BUFFER_BYTES
-from facet.queue.values import (
-    LogEntry,
-)
+from facet.queue.values import LogEntry
 from tests.integration.gateway.conftest import Bench
 from tests.integration.gateway.requests import generation_id_of, rest_of, streamed
 

@@ -7,21 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from facet.queue.values import (
-    Inbox,
-    Needs,
-    Offers,
-    Priority,
-    Room,
-    Submission,
-    Submitted,
-)
-from facet.queue.views import (
-    AuditEntry,
-    Inspection,
-    Page,
-    Status,
-)
+from facet.queue.values import Inbox, Needs, Offers, Priority, Room, Submission, Submitted
+from facet.queue.views import AuditEntry, Inspection, Page, Status
 from tests.support.queue_contract.world import submission
 
 WEIGHTS = {"tenant-a": 1.0, "tenant-b": 2.5, "tenant-c": 0.5}

@@ -14,9 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from facet.core.errors import FacetError
 from facet.queue.limits import HOLD_MS, QueueLimits
-from facet.queue.port import (
-    Queue,
-)
+from facet.queue.port import Queue
 from facet.queue.values import (
     Append,
     Claim,
@@ -28,10 +26,7 @@ from facet.queue.values import (
     Submission,
     Submitted,
 )
-from facet.queue.views import (
-    Inspection,
-    Page,
-)
+from facet.queue.views import Inspection, Page
 from tests.integration.queue.drawn import (
     READERS,
     REQUESTS,

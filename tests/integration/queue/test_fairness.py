@@ -13,12 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facet.queue.limits import FIRST_OUTPUT_TOKENS, HOLD_MS
-from facet.queue.values import (
-    Claim,
-    Needs,
-    Priority,
-    Submission,
-)
+from facet.queue.values import Claim, Needs, Priority, Submission
 from tests.support.queue_contract.memory_world import MemoryWorld
 from tests.support.queue_contract.redis_world import RedisWorld
 from tests.support.queue_contract.world import World, submission

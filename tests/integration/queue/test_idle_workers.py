@@ -11,13 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facet.queue.limits import MAX_WAIT_MS
-from facet.queue.port import (
-    Queue,
-)
+from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Claimed,
-)
+from facet.queue.values import Claimed
 from tests.support.conditions import until
 from tests.support.queue_contract.world import claim, finish, submission
 from tests.support.redis_server import RedisServer

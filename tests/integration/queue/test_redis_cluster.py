@@ -16,9 +16,7 @@ from facet.queue.connection import RedisConnection
 from facet.queue.keys import Keys, media_base
 from facet.queue.media import RedisMediaStore
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from tests.support.conditions import until
 from tests.support.queue_contract import (
     claiming,

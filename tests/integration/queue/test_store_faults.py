@@ -11,12 +11,7 @@ import pytest
 from facet.core.errors import StoreUnavailableError
 from facet.queue.answers import store_unavailable
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Append,
-    Lease,
-    State,
-    Verdict,
-)
+from facet.queue.values import Append, Lease, State, Verdict
 from tests.support.conditions import until
 from tests.support.queue_contract.redis_world import RedisWorld
 from tests.support.queue_contract.world import (

@@ -8,9 +8,7 @@ import pytest
 
 from facet.core.errors import StoreFullError, StoreUnavailableError
 from facet.queue.media import RedisMediaStore
-from facet.queue.values import (
-    Verdict,
-)
+from facet.queue.values import Verdict
 from tests.support.queue_contract.redis_world import RedisWorld
 from tests.support.queue_contract.world import (
     TENANT,

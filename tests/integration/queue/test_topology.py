@@ -15,9 +15,7 @@ from redis.exceptions import ResponseError
 from facet.core.errors import StoreUnavailableError
 from facet.queue.connection import RedisConnection
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from tests.support.certificates import write_certificate
 from tests.support.conditions import until
 from tests.support.queue_contract.world import TENANT, claim, submission

@@ -14,9 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from facet.api.queue.v1 import log_pb2
 from facet.api.v1 import error_pb2, generation_pb2
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from tests.integration.worker.worker_process import (
     WorkerProcess,
     eventually,

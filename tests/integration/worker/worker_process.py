@@ -15,10 +15,7 @@ from pathlib import Path
 
 from facet.api.v1 import event_pb2, generation_pb2, inference_service_pb2
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Priority,
-    Submission,
-)
+from facet.queue.values import Priority, Submission
 from tests.unit.worker.scripted import TENANT, envelope
 
 _READY_SECONDS = 20.0

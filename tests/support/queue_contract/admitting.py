@@ -15,10 +15,7 @@ from facet.queue.limits import (
     PACE_MS,
     QueueLimits,
 )
-from facet.queue.values import (
-    Priority,
-    Submission,
-)
+from facet.queue.values import Priority, Submission
 from tests.support.queue_contract.world import (
     TENANT,
     World,

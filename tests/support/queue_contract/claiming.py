@@ -8,10 +8,7 @@ from facet.queue.limits import (
     MAX_CLAIM,
     MAX_WAIT_MS,
 )
-from facet.queue.values import (
-    State,
-    Verdict,
-)
+from facet.queue.values import State, Verdict
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

@@ -7,10 +7,7 @@ import pytest
 from facet.api.v1 import error_pb2, generation_pb2
 from facet.core.errors import GenerationNotFoundError, Reason
 from facet.queue.limits import MAX_SWEEP
-from facet.queue.values import (
-    State,
-    Verdict,
-)
+from facet.queue.values import State, Verdict
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

@@ -7,12 +7,7 @@ from dataclasses import replace
 import pytest
 
 from facet.queue.limits import ORPHAN_MS, RESERVED_CHECK_MS
-from facet.queue.values import (
-    Needs,
-    Offers,
-    Room,
-    Submission,
-)
+from facet.queue.values import Needs, Offers, Room, Submission
 from tests.support.queue_contract.world import (
     TENANT,
     World,

@@ -6,9 +6,7 @@ import pytest
 
 from facet.core.errors import GenerationNotFoundError, InvalidRequestError
 from facet.queue.limits import MAX_BATCH
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from tests.support.queue_contract.world import TENANT, World, claim_one, log_of, submission
 
 

@@ -8,12 +8,7 @@ import pytest
 
 from facet.core.errors import GenerationNotFoundError, InvalidRequestError
 from facet.queue import limits, memory_ledger
-from facet.queue.values import (
-    Needs,
-    Priority,
-    State,
-    Verdict,
-)
+from facet.queue.values import Needs, Priority, State, Verdict
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

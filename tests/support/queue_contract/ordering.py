@@ -9,11 +9,7 @@ from dataclasses import replace
 import pytest
 
 from facet.queue.limits import AGE_BATCH_MS, AGE_STANDARD_MS, AGED_TURN, FIRST_OUTPUT_TOKENS
-from facet.queue.values import (
-    Needs,
-    Priority,
-    Room,
-)
+from facet.queue.values import Needs, Priority, Room
 from tests.support.queue_contract.world import (
     World,
     append,

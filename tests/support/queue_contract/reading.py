@@ -7,10 +7,7 @@ import time
 from dataclasses import replace
 
 from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_BATCH, MAX_FOLLOWERS
-from facet.queue.values import (
-    Append,
-    Followed,
-)
+from facet.queue.values import Append, Followed
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

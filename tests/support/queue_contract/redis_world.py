@@ -10,10 +10,7 @@ from redis.asyncio import Redis
 from facet.queue.keys import Keys
 from facet.queue.limits import QueueLimits
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import (
-    Submission,
-    Submitted,
-)
+from facet.queue.values import Submission, Submitted
 from tests.support.queue_contract.memory_world import LIMITS
 from tests.support.queue_contract.world import START_MS
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from facet.queue.values import (
-    Append,
-    Finish,
-    Lease,
-    State,
-    Verdict,
-    WriteResult,
-)
+from facet.queue.values import Append, Finish, Lease, State, Verdict, WriteResult
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

@@ -7,10 +7,7 @@ from dataclasses import replace
 import pytest
 
 from facet.core.errors import GenerationNotFoundError, QueueFullError, RequestIdReusedError
-from facet.queue.values import (
-    Priority,
-    State,
-)
+from facet.queue.values import Priority, State
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

@@ -5,14 +5,8 @@ from __future__ import annotations
 import time
 
 from facet.core.errors import Reason
-from facet.queue.values import (
-    Claimed,
-    State,
-    Verdict,
-)
-from facet.queue.views import (
-    SweepResult,
-)
+from facet.queue.values import Claimed, State, Verdict
+from facet.queue.views import SweepResult
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

@@ -9,9 +9,7 @@ from typing import Protocol
 
 from facet.api.v1 import event_pb2, inference_service_pb2
 from facet.queue.limits import QueueLimits
-from facet.queue.port import (
-    Queue,
-)
+from facet.queue.port import Queue
 from facet.queue.values import (
     Append,
     Claim,

@@ -5,12 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet.queue.limits import MAX_BATCH, MIN_RETENTION_MS
-from facet.queue.values import (
-    Lease,
-    State,
-    Verdict,
-    WriteResult,
-)
+from facet.queue.values import Lease, State, Verdict, WriteResult
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,

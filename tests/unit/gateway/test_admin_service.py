@@ -21,13 +21,8 @@ from facet.core.errors import (
 )
 from facet.gateway.admin_service import AdminService
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    State,
-)
-from facet.queue.views import (
-    DeadLetter,
-    DeadLetters,
-)
+from facet.queue.values import State
+from facet.queue.views import DeadLetter, DeadLetters
 from tests.support.stocked_queue import (
     DEAD,
     FINISHED,

@@ -17,9 +17,7 @@ from facet.gateway.follower import Follower, raise_failure
 from facet.gateway.log_reader import LogReader
 from facet.gateway.subscription import Batch
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.views import (
-    Status,
-)
+from facet.queue.views import Status
 from tests.unit.gateway.events import TENANT, Log, entry, submit
 
 pytestmark = pytest.mark.unit

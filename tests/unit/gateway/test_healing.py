@@ -23,14 +23,7 @@ from facet.gateway.healing import Healing
 from facet.gateway.log_reader import LogReader
 from facet.gateway.subscription import Origin, Subscription
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Claim,
-    Inbox,
-    Priority,
-    State,
-    Submission,
-    Submitted,
-)
+from facet.queue.values import Claim, Inbox, Priority, State, Submission, Submitted
 from tests.unit.gateway.events import TENANT, entry
 
 pytestmark = pytest.mark.unit

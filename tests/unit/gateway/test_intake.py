@@ -30,11 +30,7 @@ from facet.gateway.intake import Intake, IntakeLimits
 from facet.gateway.log_reader import LogReader
 from facet.gateway.workers import LiveWorkers
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Priority,
-    Submission,
-    Submitted,
-)
+from facet.queue.values import Priority, Submission, Submitted
 from tests.support.media_samples import PNG
 from tests.unit.gateway.calls import FakeCall
 

@@ -12,9 +12,7 @@ from facet.api.v1.content_pb2 import ROLE_MODEL, Content, Part
 from facet.api.v1.generation_pb2 import GenerationConfig, GenerationRequest
 from facet.core.models import NANO
 from facet.gateway.load import load_of
-from facet.queue.values import (
-    Needs,
-)
+from facet.queue.values import Needs
 
 pytestmark = pytest.mark.unit
 

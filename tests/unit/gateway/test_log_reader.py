@@ -16,11 +16,7 @@ from facet.gateway.log_reader import BLOCK_MS, LogReader
 from facet.gateway.subscription import Subscription
 from facet.queue.limits import QueueLimits
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Followed,
-    Inbox,
-    LogEntry,
-)
+from facet.queue.values import Followed, Inbox, LogEntry
 from tests.support.conditions import until
 from tests.unit.gateway.events import Log, entry, offsets, submit
 

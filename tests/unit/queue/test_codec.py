@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facet.queue.codec import needs_of, needs_text, weight_text
-from facet.queue.values import (
-    Needs,
-)
+from facet.queue.values import Needs
 
 pytestmark = pytest.mark.unit
 

@@ -9,10 +9,7 @@ import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.sweeper import Sweeper
-from facet.queue.views import (
-    Depth,
-    SweepResult,
-)
+from facet.queue.views import Depth, SweepResult
 
 pytestmark = pytest.mark.unit
 

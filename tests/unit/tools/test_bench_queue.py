@@ -8,11 +8,7 @@ import pytest
 
 from facet.api.queue.v1.envelope_pb2 import Envelope
 from facet.queue.lua import load_scripts
-from facet.queue.values import (
-    Lease,
-    Verdict,
-    WriteResult,
-)
+from facet.queue.values import Lease, Verdict, WriteResult
 from tools.bench import traffic
 from tools.bench.queue import arguments
 from tools.bench.queue_cycles import Lives

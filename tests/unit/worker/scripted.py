@@ -14,12 +14,7 @@ from facet.core.errors import StoreUnavailableError
 from facet.core.media_store import MediaStore, MemoryMediaStore
 from facet.core.models import NANO
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Claim,
-    Claimed,
-    Priority,
-    Submission,
-)
+from facet.queue.values import Claim, Claimed, Priority, Submission
 from facet.worker.engine.port import Prompt, Step
 from facet.worker.engine.simulated import SimulatedEngine, SimulatedOptions
 from facet.worker.log_writer import LogWriter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,10 +12,8 @@ import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Claim,
-    ClaimResult,
-)
+from facet.queue.values import Claim, ClaimResult
+from facet.worker import claimer as claimer_module
 from facet.worker.claimer import Claimer
 from facet.worker.engine.simulated import SimulatedEngine
 from facet.worker.runs import Runs
@@ -57,7 +56,7 @@ class Small(PacedEngine):
 
 @asynccontextmanager
 async def claiming(
-    queue: RecordingQueue, engine: SimulatedEngine | None = None
+    queue: MemoryQueue, engine: SimulatedEngine | None = None
 ) -> AsyncIterator[tuple[Runs, Claimer, Bench]]:
     bench = Bench(engine or Small(), queue)
     runs = Runs(queue, bench.writer, bench.place)
@@ -161,3 +160,27 @@ async def test_hints_are_left_to_others_when_the_worker_is_to_empty_itself() -> 
         await until(lambda: len(queue.claims) > 2 and bool(queue.waits_after), 10)
     assert [claim.held for claim in queue.claims[:3]] == [0, 1, 0]
     assert queue.claims[1] not in queue.waits_after
+
+
+class AwayOnce(MemoryQueue):
+    """The first claim meets a store that is away; tells when claims came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claimed_at: list[float] = []
+
+    async def claim(self, claim: Claim) -> ClaimResult:
+        self.claimed_at.append(time.monotonic())
+        if len(self.claimed_at) == 1:
+            raise StoreUnavailableError("away")
+        return await super().claim(claim)
+
+
+async def test_owners_of_leases_come_first_when_the_store_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claimer_module, "_SETTLE_SECONDS", 0.3)
+    queue = AwayOnce()
+    async with claiming(queue):
+        await until(lambda: len(queue.claimed_at) > 1, 5)
+    assert queue.claimed_at[1] - queue.claimed_at[0] >= 0.3

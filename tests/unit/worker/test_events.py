@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet.api.v1 import event_pb2
-from facet.worker.engine.port import CallPiece, Decoded, TextPiece, ThoughtPiece
+from facet.worker.engine.port import CallPiece, Decoded, TextPiece, ThoughtPiece, TokenLogprob
 from facet.worker.events import EventBuilder
 
 pytestmark = pytest.mark.unit
@@ -100,3 +100,13 @@ def test_markers_stand_at_the_end_of_the_ids() -> None:
     builder.step([text("a")], 1)
     event = builder.resumed(event_pb2.Resumed(worker="w", attempt=2))
     assert ranges([event]) == [(1, 1, 1)]
+
+
+def test_each_event_has_the_logprobs_of_its_ids_when_they_are_asked_for() -> None:
+    builder = EventBuilder(0, include_thoughts=True)
+    pieces = [Decoded((piece,)) for piece in (ThoughtPiece("a"), TextPiece("b"), TextPiece("c"))]
+    logprobs = [TokenLogprob(i, str(i), -0.5, ((9, "n", -2.0),)) for i in range(3)]
+    thought, text = builder.step(pieces, 3, logprobs)
+    assert [each.token_id for each in thought.logprobs.tokens] == [0]
+    assert [each.token_id for each in text.logprobs.tokens] == [1, 2]
+    assert [(top.token_id, top.token) for top in text.logprobs.tokens[0].top] == [(9, "n")]

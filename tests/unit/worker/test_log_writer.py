@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.memory_queue import MemoryQueue
-from facet.queue.values import (
-    Append,
-    Finish,
-    State,
-    WriteResult,
-)
+from facet.queue.values import Append, Finish, Lease, State, Verdict, WriteResult
 from facet.worker.log_writer import Ending, Entry, LogWriter
 from tests.unit.worker.scripted import TENANT, claim, submit
 
@@ -181,3 +177,37 @@ async def test_the_lease_is_lost_when_the_store_stands_where_we_never_did(
     log = writer.open((await claim(queue, "n")).lease, 5)
     log.append(entry("a", 1))
     await asyncio.wait_for(log.lost.wait(), 5)
+
+
+async def test_the_log_goes_on_when_a_lease_that_the_store_forgot_is_taken_back(
+    queue: FlakyQueue, writer: LogWriter
+) -> None:
+    # The store stands before the claim: the lease is one that it has not given yet.
+    lease = Lease("g", 1, "forgotten")
+    log = writer.open(lease, 0)
+    log.append(entry("a", 1))
+    async with asyncio.timeout(5):
+        while log.rewound_at is None:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+    log.append(entry("b", 2))
+    assert not log.lost.is_set()
+    assert await logged(queue) == b""
+    assert await queue.heartbeat("worker", "print", [lease]) == [Verdict.OK]
+    log.take_back()
+    await asyncio.wait_for(log.drained.wait(), 5)
+    assert await logged(queue) == b"ab"
+
+
+async def test_earlier_ids_are_void_when_an_answer_starts_over(
+    queue: FlakyQueue, writer: LogWriter
+) -> None:
+    first = writer.open((await claim(queue, "n-1")).lease, 0)
+    first.append(entry("a", 1))
+    await asyncio.wait_for(first.drained.wait(), 5)
+    await queue.hand_back([first.lease])
+    second = writer.open((await claim(queue, "n-2", "simulated-1")).lease, 1)
+    second.append(replace(entry("restart"), voids_ids=True))
+    second.append(entry("b", 7))
+    await asyncio.wait_for(second.drained.wait(), 5)
+    await queue.hand_back([second.lease])
+    assert (await claim(queue, "n-3", "simulated-1")).token_ids == (7,)

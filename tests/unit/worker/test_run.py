@@ -11,9 +11,7 @@ from structlog.testing import capture_logs
 
 from facet.api.v1 import error_pb2, event_pb2, generation_pb2
 from facet.core.errors import EngineFailedError
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from facet.worker.engine.port import CallPiece, EngineDeadError
 from facet.worker.engine.simulated import SimulatedEngine
 from facet.worker.engine.simulated_vocabulary import MarkerParser

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from facet.core.media_store import MediaStore
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import Lease, State, Verdict
+from facet.worker import runs as runs_module
 from facet.worker.engine.port import EngineDeadError
-from facet.worker.runs import Runs
+from facet.worker.log_writer import RunLog
+from facet.worker.runs import Runs, account
 from tests.unit.worker.scripted import (
     TENANT,
     AwayStore,
@@ -103,3 +103,19 @@ async def test_the_death_of_the_engine_is_told_and_nothing_is_ended() -> None:
         engine_of(bench).allow(1)
         await until(runs.engine_died.done, 5.0)
         assert (await bench.queue.status("g", TENANT)).state is State.LEASED
+
+
+def test_a_forgotten_lease_is_given_up_when_nobody_queues_the_request_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    woken: list[RunLog] = []
+    log = RunLog(Lease("g", 1, "n"), 0, woken.append)
+    account(log, Verdict.REWOUND)
+    assert log.rewound_at is not None
+    assert not log.lost.is_set()
+    account(log, Verdict.OK)
+    assert (log.rewound_at, woken) == (None, [log])
+    account(log, Verdict.REWOUND)
+    monkeypatch.setattr(runs_module, "_REWOUND_SECONDS", -1.0)
+    account(log, Verdict.REWOUND)
+    assert log.lost.is_set()

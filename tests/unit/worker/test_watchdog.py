@@ -11,9 +11,7 @@ import pytest
 
 from facet.api.v1 import error_pb2
 from facet.core.errors import EngineFailedError
-from facet.queue.values import (
-    State,
-)
+from facet.queue.values import State
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.runs import Runs
 from facet.worker.watchdog import Watchdog

@@ -12,7 +12,7 @@ import grpc
 
 from facet.api.v1 import error_pb2, inference_service_pb2
 from tests.chaos.delivery import Delivery
-from tests.chaos.gateways import Gateways, read_error
+from tests.chaos.gateways import Ended, Gateways, read_error
 from tests.chaos.load import Kind, Plan
 
 _PAUSE_SECONDS = 0.2
@@ -180,7 +180,7 @@ class Client:
         """Close the delivery, or pause before the next call."""
         ended = read_error(error)
         if delivery.finished is not None:
-            _close_at_terminal(delivery, ended.reason)
+            _close_at_terminal(delivery, ended)
         elif time.monotonic() >= ends_at:
             delivery.close("DEADLINE_EXCEEDED")
         elif ended.reason == "OFFSET_OUT_OF_RANGE":
@@ -197,15 +197,18 @@ class Client:
             delivery.close(ended.reason)
 
 
-def _close_at_terminal(delivery: Delivery, reason: str) -> None:
-    """The end is in the log; a status that says another one is kept beside it."""
+def _close_at_terminal(delivery: Delivery, ended: Ended) -> None:
+    """The end is in the log; a status that says another one is kept beside it.
+
+    A gateway that was killed behind the end says nothing.
+    """
     assert delivery.finished is not None
     recorded = "OK"
     if delivery.finished.HasField("failure"):
         name = error_pb2.ErrorReason.Name(delivery.finished.failure.reason)
         recorded = name.removeprefix("ERROR_REASON_")
-    if reason != recorded:
-        delivery.transient.append(f"after the end: {reason}")
+    if ended.reason != recorded and not ended.is_cut:
+        delivery.transient.append(f"after the end: {ended.reason}")
     delivery.close(recorded)
 
 

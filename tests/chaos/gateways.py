@@ -47,10 +47,14 @@ class Gateways:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a call failed: `reason` is the API's, or the status code where there is none."""
+    """How a call failed: `reason` is the API's, or the status code where there is none.
+
+    `is_cut` says that no gateway said so: the connection ended.
+    """
 
     reason: str
     is_transient: bool
+    is_cut: bool = False
 
 
 def read_error(error: grpc.aio.AioRpcError) -> Ended:
@@ -58,7 +62,8 @@ def read_error(error: grpc.aio.AioRpcError) -> Ended:
     reason = _reason(error)
     if reason:
         return Ended(reason, reason in _TRANSIENT_REASONS)
-    return Ended(error.code().name, error.code() in _TRANSPORT_CODES)
+    is_cut = error.code() in _TRANSPORT_CODES
+    return Ended(error.code().name, is_transient=is_cut, is_cut=is_cut)
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:

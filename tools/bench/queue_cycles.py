@@ -11,8 +11,9 @@ from itertools import islice
 
 import uvloop
 
+from facet.queue.limits import MAX_BATCH, MAX_CLAIM
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import Claimed, Submission
+from facet.queue.values import Claimed, Finish, Submission
 from tools.bench import traffic
 
 BATCH = 8
@@ -20,8 +21,7 @@ BATCH = 8
 
 _LANES = traffic.CONNECTIONS * 3 // 4
 _DRAIN_SECONDS = 30.0
-_LARGEST_CLAIM = 32
-_LARGEST_WRITE = 100
+_LARGEST_END = MAX_BATCH // Finish.share
 _TEXT = "token"
 
 
@@ -99,13 +99,13 @@ async def serve_largest(url: str, model: str, count: int) -> Lives:
         held: list[Claimed] = []
         gives_up_at = time.monotonic() + _DRAIN_SECONDS
         while len(lives.finished) < count and time.monotonic() < gives_up_at:
-            claim = traffic.claim("bench", _LARGEST_CLAIM, held=len(held))
+            claim = traffic.claim("bench", MAX_CLAIM, held=len(held))
             found = (await traffic.insist(partial(queue.claim, claim))).claimed
             lives.claimed += [claimed.lease.generation_id for claimed in found]
             held += found
-            while len(held) >= _LARGEST_WRITE or (held and not found):
-                await _write(queue, lives, held[:_LARGEST_WRITE])
-                held = held[_LARGEST_WRITE:]
+            while len(held) >= MAX_BATCH or (held and not found):
+                await _write(queue, lives, held[:MAX_BATCH])
+                held = held[MAX_BATCH:]
     finally:
         await queue.close()
     return lives
@@ -140,10 +140,12 @@ async def _write(
     texts = [traffic.append(lease, 0, [text]) for lease in leases]
     answers = await traffic.insist(partial(queue.write, texts))
     lives.refused += sum(not traffic.is_written(answer, 1) for answer in answers)
-    ends = [traffic.finish(lease, 1, end) for lease in leases]
-    answers = await traffic.insist(partial(queue.write, ends))
-    for lease, answer in zip(leases, answers, strict=True):
-        if traffic.is_written(answer, 2):
-            lives.finished.append(lease.generation_id)
-        else:
-            lives.refused += 1
+    for first in range(0, len(leases), _LARGEST_END):
+        ending = leases[first : first + _LARGEST_END]
+        ends = [traffic.finish(lease, 1, end) for lease in ending]
+        answers = await traffic.insist(partial(queue.write, ends))
+        for lease, answer in zip(ending, answers, strict=True):
+            if traffic.is_written(answer, 2):
+                lives.finished.append(lease.generation_id)
+            else:
+                lives.refused += 1

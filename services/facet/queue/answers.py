@@ -68,8 +68,10 @@ def store_unavailable() -> StoreUnavailableError:
 
 def check_writes(writes: Sequence[Append]) -> None:
     """Raise ValueError for a batch that no store could take."""
-    if len(writes) > MAX_BATCH:
-        raise ValueError(f"{len(writes)} writes in one call, at most {MAX_BATCH}")
+    if sum(write.share for write in writes) > MAX_BATCH:
+        raise ValueError(
+            f"{len(writes)} writes in one call: at most {MAX_BATCH}, ends of requests count twice"
+        )
     for write in writes:
         if write.event_count < 1:
             raise ValueError("a write has at least one event")

@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 _SINGLE = {
     "origin": "STRING that names this history of the store",
     "lanes": "SET of the lanes that hold somebody",
-    "load": "HASH of counters of what waits: n1 n2 n3, t1 t2 t3, b; n: t: b: of each tenant; "
+    "load": "HASH of counters of what waits: n1 n2 n3, t1 t2 t3, b; n: t: b: of each tenant, form; "
     "dead_bytes",
     "clock": "HASH: virtual time of each class; how often an aged class was passed over",
     "pace": "HASH: mean output, tokens that left lately",

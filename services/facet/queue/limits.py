@@ -7,7 +7,7 @@ from dataclasses import dataclass
 MAX_BATCH = 100
 """Items that one script call handles at most."""
 
-MAX_SWEEP = 50
+MAX_SWEEP = 32
 """Requests that one sweep ends or moves at most: each costs several writes."""
 
 MAX_CLAIM = 32

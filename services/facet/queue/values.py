@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import ClassVar
 
 
 class Priority(IntEnum):
@@ -186,6 +187,9 @@ class Append:
     `voids_ids` all ids logged before count no more: the answer starts over.
     """
 
+    share: ClassVar[int] = 1
+    """How many of a batch's MAX_BATCH items it counts as, after what it costs the store."""
+
     lease: Lease
     expected_offset: int
     event_count: int
@@ -204,6 +208,8 @@ class Finish(Append):
     `is_dead_letter` the request is kept among the dead letters. `prompt_tokens` and `output_tokens`
     are what it really took, all attempts together: the tenant's charge is corrected to them.
     """
+
+    share: ClassVar[int] = 2
 
     failure: bytes = b""
     is_dead_letter: bool = False

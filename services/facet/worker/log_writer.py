@@ -184,11 +184,14 @@ class LogWriter:
 
     def _take(self) -> list[tuple[RunLog, Append | Finish]]:
         batch: list[tuple[RunLog, Append | Finish]] = []
+        room = MAX_BATCH
         for log in list(self._dirty):
-            if len(batch) == MAX_BATCH:
+            write = log.pending()
+            if write is not None and write.share > room:
                 break
             del self._dirty[log]
-            if (write := log.pending()) is not None:
+            if write is not None:
+                room -= write.share
                 batch.append((log, write))
         return batch
 

@@ -63,7 +63,7 @@ end
 local function pay(record, at)
   local clock = tonumber(redis.call('HGET', clock_key, record.class) or 0)
   if at > clock then redis.call('HSET', clock_key, record.class, at) end
-  charge(record, record.size)
+  charge(record, record.size, at)
   record.charged = record.size
   drained = drained + record.size
   if redis.call('ZCARD', served_key(record.class)) > MAX_TENANTS_REMEMBERED then

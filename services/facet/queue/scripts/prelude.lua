@@ -4,42 +4,41 @@
 
 local function now_ms() return math.floor(now_us() / 1000) end
 
--- A record's fields: numbers, then texts. All are stored in this order, without their names; new
--- ones go to the end of their list.
-local NUMBERS = {
-  'place', 'due', 'keep', 'cost', 'size', 'bytes', 'seqs', 'weight', 'epoch', 'next', 'tokens',
-  'claim_next', 'claim_tokens', 'drafted', 'accepted', 'tries', 'deaths', 'charged', 'ended',
-  'expires', 'holds', 'skips', 'read',
-}
-
-local TEXTS = {
-  'state', 'tenant', 'class', 'needs', 'grace', 'idem', 'aff', 'inbox', 'nonce', 'worker', 'alone',
-  'claim_fp', 'fp', 'finisher',
-}
-
-local function new_record(known)
-  for _, name in ipairs(NUMBERS) do known[name] = known[name] or 0 end
-  for _, name in ipairs(TEXTS) do known[name] = known[name] or '' end
-  return known
+-- A record's fields. All are stored in this order, numbers and texts, without their names; new ones go
+-- to the end of their list, here and in save_record.
+local function named(n, t)
+  return {
+    place = n[1] or 0, due = n[2] or 0, keep = n[3] or 0, cost = n[4] or 0, size = n[5] or 0,
+    bytes = n[6] or 0, seqs = n[7] or 0, weight = n[8] or 0, epoch = n[9] or 0, next = n[10] or 0,
+    tokens = n[11] or 0, claim_next = n[12] or 0, claim_tokens = n[13] or 0, drafted = n[14] or 0,
+    accepted = n[15] or 0, tries = n[16] or 0, deaths = n[17] or 0, charged = n[18] or 0,
+    ended = n[19] or 0, expires = n[20] or 0, holds = n[21] or 0, skips = n[22] or 0,
+    read = n[23] or 0,
+    state = t[1] or '', tenant = t[2] or '', class = t[3] or '', needs = t[4] or '',
+    grace = t[5] or '', idem = t[6] or '', aff = t[7] or '', inbox = t[8] or '', nonce = t[9] or '',
+    worker = t[10] or '', alone = t[11] or '', claim_fp = t[12] or '', fp = t[13] or '',
+    finisher = t[14] or '',
+  }
 end
 
 -- Packed into one string a record takes half the memory and time of a hash.
-local function read_record(id)
-  local packed = redis.call('GET', record_key(id))
-  if not packed then return nil end
-  local numbers, texts = cmsgpack.unpack(packed)
-  local record = {}
-  for i, name in ipairs(NUMBERS) do record[name] = numbers[i] or 0 end
-  for i, name in ipairs(TEXTS) do record[name] = texts[i] or '' end
-  return record
+local function save_record(id, r)
+  redis.call('SET', record_key(id), cmsgpack.pack({
+    r.place, r.due, r.keep, r.cost, r.size, r.bytes, r.seqs, r.weight, r.epoch, r.next, r.tokens,
+    r.claim_next, r.claim_tokens, r.drafted, r.accepted, r.tries, r.deaths, r.charged, r.ended,
+    r.expires, r.holds, r.skips, r.read,
+  }, {
+    r.state, r.tenant, r.class, r.needs, r.grace, r.idem, r.aff, r.inbox, r.nonce, r.worker, r.alone,
+    r.claim_fp, r.fp, r.finisher,
+  }))
 end
 
-local function save_record(id, record)
-  local numbers, texts = {}, {}
-  for i, name in ipairs(NUMBERS) do numbers[i] = record[name] end
-  for i, name in ipairs(TEXTS) do texts[i] = record[name] end
-  redis.call('SET', record_key(id), cmsgpack.pack(numbers, texts))
+local function read_record(id)
+  local packed = redis.call('GET', record_key(id))
+  return packed and named(cmsgpack.unpack(packed)) or nil
 end
+
+local function new_record(known) return setmetatable(known, {__index = named({}, {})}) end
 
 local function note(id, now, what, detail)
   redis.call('RPUSH', life_key(id), string.format('%.0f %s %s', now, what, detail or ''))
@@ -99,12 +98,13 @@ local function virtual_time(class, tenant, lanes)
   return math.max(tonumber(own or 0), tonumber(redis.call('HGET', clock_key, class) or 0))
 end
 
--- Moves a tenant in virtual time by tokens that it was given, or gets back.
-local function charge(record, tokens)
+-- Moves a tenant in virtual time, from where it stands if that is known, by tokens that it was given or
+-- gets back.
+local function charge(record, tokens, at)
   if tokens == 0 then return end
   local class, tenant = record.class, record.tenant
   local lanes = lanes_of_class(class)
-  local at = virtual_time(class, tenant, lanes) + tokens / record.weight
+  at = (at or virtual_time(class, tenant, lanes)) + tokens / record.weight
   redis.call('ZADD', served_key(class), at, tenant)
   for _, lane in ipairs(lanes) do
     redis.call('ZADD', lane_key(lane), 'XX', at, tenant)
@@ -117,22 +117,22 @@ local function correct(record, tokens)
 end
 
 -- What waits in a class, of the whole queue and of a tenant: requests, tokens, and bytes.
-local function load_fields(record)
-  return {'n' .. record.class, 't' .. record.class, 'b', 'n:' .. record.tenant,
-    't:' .. record.tenant, 'b:' .. record.tenant}
-end
-
 local function count_waiting(record, sign)
-  local names = load_fields(record)
+  local class, tenant = record.class, record.tenant
+  local names = {'n' .. class, 't' .. class, 'b', 'n:' .. tenant, 't:' .. tenant, 'b:' .. tenant}
   local counts = redis.call('HMGET', load_key, unpack(names))
   local steps = {sign, sign * record.size, sign * record.bytes}
   for i = 1, 6 do
     counts[i] = math.max(tonumber(counts[i] or 0) + steps[(i - 1) % 3 + 1], 0)
   end
   if counts[1] == 0 then counts[2] = 0 end
-  redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3],
-    names[4], counts[4], names[5], counts[5], names[6], counts[6])
-  if counts[4] == 0 then redis.call('HDEL', load_key, names[4], names[5], names[6]) end
+  if counts[4] > 0 then
+    redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3],
+      names[4], counts[4], names[5], counts[5], names[6], counts[6])
+  else
+    redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3])
+    redis.call('HDEL', load_key, names[4], names[5], names[6])
+  end
 end
 
 local function enter_lane(id, record)

@@ -63,6 +63,8 @@ end
 if not origin then
   origin = ARGV[17]
   redis.call('SET', origin_key, origin)
+  -- The store keeps a small hash as a list, which it scans for each tenant, unless a value is as long.
+  redis.call('HSET', load_key, 'form', string.rep('0', 65))
 end
 enter_lane(id, record)
 save_record(id, record)

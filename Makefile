@@ -49,7 +49,7 @@ test-e2e: setup-dev ## The whole node with vLLM on the nano model
 loadtest-smoke: setup-dev ## 10 users for 20 seconds against a node with the simulated engine
 	@$(VENV_PYTHON) -m loadtest.smoke
 
-.PHONY: chaos chaos-vllm bench-queue bench-streams
+.PHONY: chaos chaos-vllm bench-queue bench-streams bench-readers
 chaos: setup-dev ## kill -9, pauses and store faults under load, simulated engine (6 minutes, SEED=0)
 	@$(VENV_PYTHON) -m tests.chaos.run --seed $(SEED)
 chaos-vllm: setup-dev ## Workers with vLLM on nano killed mid-stream; greedy text must not change (SEED=0)
@@ -58,6 +58,8 @@ bench-queue: setup-dev ## Cost of the queue at 10, 10,000 and 1,000,000 waiting 
 	@$(VENV_PYTHON) -m tools.bench.queue
 bench-streams: setup-dev ## Delivery delay and memory of 200 and 1,000 streams of one gateway (6 minutes)
 	@$(VENV_PYTHON) -m tools.bench.streams
+bench-readers: setup-dev ## Reading every log against reading one inbox, as Redis sees it (1 minute)
+	@$(VENV_PYTHON) -m tools.bench.readers
 
 .PHONY: nano-train nano-eval
 nano-train: setup-dev ## Train the nano target and drafter anew (about an hour on 2 cores, resumable)

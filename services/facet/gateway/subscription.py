@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 from facet.core.errors import FacetError, GatewayDrainingError, LogLostError, LogRegressedError
 from facet.gateway.framing import event_frames, frames_from
+from facet.gateway.kept import Kept
 from facet.queue.values import LogEntry, Submission
-
-KEPT_BYTES = 64 * 1024
-KEPT_EVENTS = 512
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,7 @@ class Subscription:
         self._on_room = on_room
         self._entries: deque[LogEntry] = deque()
         self._buffered_bytes = 0
-        self._kept: deque[tuple[int, int, bytes]] = deque()
-        self._kept_bytes = self._kept_events = 0
+        self._kept = Kept(from_offset)
         self._known: dict[int, bytes] = {}
         self._has_terminal = False
         self._error: FacetError | None = None
@@ -112,7 +109,7 @@ class Subscription:
         """Compare the log with what is kept of it, from the oldest of that on."""
         if not self.is_over:
             self._known = {}
-            self.wanted_offset = self._kept[0][0] if self._kept else self.read_offset
+            self.wanted_offset = self._kept.first_offset
 
     def fail(self, error: FacetError) -> None:
         """Make `next` raise this once it has delivered what arrived."""
@@ -164,11 +161,7 @@ class Subscription:
             return True
         if not self._known:
             # Cut once for all entries that are compared: nothing is kept before they agree.
-            self._known = {
-                first + index: frame
-                for first, _, response in self._kept
-                for index, frame in enumerate(event_frames(response))
-            }
+            self._known = self._kept.frames()
         return all(
             self._known.get(entry.first_offset + index, frame) == frame
             for index, frame in enumerate(event_frames(entry.response))
@@ -196,18 +189,7 @@ class Subscription:
             self.origin = None
         self._entries.append(entry)
         self._buffered_bytes += len(entry.response)
-        self._keep(entry)
-
-    def _keep(self, entry: LogEntry) -> None:
-        self._kept.append((entry.first_offset, entry.event_count, entry.response))
-        self._kept_bytes += len(entry.response)
-        self._kept_events += entry.event_count
-        while len(self._kept) > 1 and (
-            self._kept_bytes > KEPT_BYTES or self._kept_events > KEPT_EVENTS
-        ):
-            _, count, response = self._kept.popleft()
-            self._kept_bytes -= len(response)
-            self._kept_events -= count
+        self._kept.add(entry.response)
 
     def _take(self) -> Batch:
         was_full = self.is_full

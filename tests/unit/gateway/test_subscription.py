@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet.core.errors import GatewayDrainingError, LogRegressedError
-from facet.gateway.subscription import KEPT_EVENTS, Subscription
+from facet.gateway.subscription import Subscription
 from tests.unit.gateway.events import entry, offsets
 
 pytestmark = pytest.mark.unit
@@ -132,12 +132,17 @@ async def test_stream_is_held_when_the_log_is_shorter_than_what_was_delivered() 
     assert await subscription.next(0) is None
 
 
-async def test_little_is_kept_when_a_stream_is_long() -> None:
+async def test_the_log_is_compared_from_what_is_kept_when_a_stream_is_long() -> None:
     subscription = _subscription(buffer_bytes=10**9)
-    for offset in range(2 * KEPT_EVENTS):
-        subscription.push([entry(offset, "x")])
+    for offset in range(4000):
+        subscription.push([entry(offset, "x" * 40)])
     subscription.recheck()
-    assert subscription.wanted_offset == KEPT_EVENTS
+    first = subscription.wanted_offset
+    assert 3000 < first < 4000
+    subscription.push([entry(first, "other")])
+    await subscription.next(0)
+    with pytest.raises(LogRegressedError):
+        await subscription.next(0)
 
 
 async def test_next_place_is_told_when_draining() -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +119,7 @@ def read(url: str, plan: Plan) -> Read:
 
 async def _read(url: str, plan: Plan) -> Read:
     store = redis.Redis.from_url(url, protocol=2)
+    execute: Callable[..., Any] = store.execute_command
     keys = [_INBOX] if plan.design == "inbox" else plan.logs()
     positions: dict[Any, Any] = dict.fromkeys((key.encode() for key in keys), b"0")
     found, wanted = Read(), plan.streams * plan.steps
@@ -126,8 +127,7 @@ async def _read(url: str, plan: Plan) -> Read:
     cpu = time.process_time()
     while found.events < wanted and time.monotonic() < ends_at:
         arguments = ("BLOCK", _BLOCK_MS, "COUNT", _READ_AT_ONCE, "STREAMS")
-        # The raw command: decoding replies into mappings would cost more than reading them.
-        reply = await store.execute_command("XREAD", *arguments, *positions, *positions.values())
+        reply = await execute("XREAD", *arguments, *positions, *positions.values())
         found.calls += 1
         for key, entries in reply or ():
             positions[key] = entries[-1][0]

@@ -13,7 +13,7 @@ from facet.core.errors import StoreUnavailableError
 from facet.gateway.healing import Healing
 from facet.gateway.subscription import Origin, Subscription
 from facet.queue.port import Queue
-from facet.queue.values import Inbox
+from facet.queue.values import OLDEST, Inbox
 
 BUFFER_BYTES = 256 * 1024
 BLOCK_MS = 1000
@@ -155,7 +155,7 @@ class LogReader:
     # Receiving: what is written arrives in the inbox
 
     async def _receive_loop(self) -> None:
-        cursor = "0"
+        cursor = OLDEST
         while True:
             await self._somebody_reads.wait()
             try:
@@ -163,10 +163,13 @@ class LogReader:
             except StoreUnavailableError as error:
                 self._note_outage(error)
                 # Another inbox may count from another time; what it repeats is left out.
-                cursor = "0"
+                cursor = OLDEST
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             cursor = inbox.cursor
+            if inbox.has_overflown:
+                for subscription in self._all():
+                    self._catch_up(subscription)
             self._route(inbox)
             if not inbox.entries:
                 # Nothing at all for a while: perhaps the inbox is gone, or logs do not go there.

@@ -86,26 +86,28 @@ def claimed_request(reply: Sequence[Any], nonce: str) -> Claimed:
     )
 
 
-def log_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    """One entry of a log; its id is the first offset + 1."""
+def log_entry(entry_id: bytes, fields: Sequence[bytes]) -> LogEntry:
+    """One entry of a log: n COUNT e RESPONSE [z 1 x FAILURE]; its id is the first offset + 1."""
+    _, count, _, response, *end = fields
     return LogEntry(
         first_offset=int(entry_id.partition(b"-")[0]) - 1,
-        event_count=int(fields[b"n"]),
-        response=fields[b"e"],
-        is_terminal=b"z" in fields,
-        failure=fields.get(b"x", b""),
+        event_count=int(count),
+        response=response,
+        is_terminal=bool(end),
+        failure=end[3] if end else b"",
     )
 
 
-def inbox_entry(fields: Mapping[bytes, bytes]) -> InboxEntry:
-    """One entry of an inbox."""
+def inbox_entry(fields: Sequence[bytes]) -> InboxEntry:
+    """One entry of an inbox: i ID o OFFSET, then as in a log."""
+    _, generation_id, _, first_offset, _, count, _, response, *end = fields
     return InboxEntry(
-        generation_id=fields[b"i"].decode(),
-        first_offset=int(fields[b"o"]),
-        event_count=int(fields[b"n"]),
-        response=fields[b"e"],
-        is_terminal=b"z" in fields,
-        failure=fields.get(b"x", b""),
+        generation_id=generation_id.decode(),
+        first_offset=int(first_offset),
+        event_count=int(count),
+        response=response,
+        is_terminal=bool(end),
+        failure=end[3] if end else b"",
     )
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_FOLLOWERS
-from facet.queue.values import Inbox, InboxEntry, LogEntry
+from facet.queue.values import OLDEST, Inbox, InboxEntry, LogEntry
 
 
 @dataclass
@@ -55,6 +55,8 @@ class Inboxes:
         arrived = [each for each in box.entries if each[0] > last] if box else []
         if not arrived:
             return None
+        if cursor != OLDEST and len(arrived) == INBOX_ENTRIES:
+            return Inbox(f"{arrived[-1][0]}-0", (), has_overflown=True)
         entries = tuple(entry for _, entry in arrived if entry is not None)
         return Inbox(f"{arrived[-1][0]}-0", entries)
 

@@ -90,7 +90,7 @@ class Reader(Protocol):
         """Stop putting entries of these requests in the inbox; their presence lapses by itself."""
 
     async def receive(self, follower: str, cursor: str, *, block_ms: int) -> Inbox:
-        """What arrived after `cursor` ("0" is the oldest kept), waiting for the first of it.
+        """What arrived after `cursor` (OLDEST at first), waiting for the first of it.
 
         Errors: StoreUnavailableError.
         """

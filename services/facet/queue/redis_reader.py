@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from facet.queue.codec import inbox_entry, log_entry
 from facet.queue.redis_side import RedisSide, batches
-from facet.queue.values import Followed, Inbox, LogEntry
+from facet.queue.values import OLDEST, Followed, Inbox, LogEntry
 
 _LOGS_PER_CALL = 16
 """A script call that reads more could take longer than scripts may."""
@@ -24,10 +24,7 @@ class RedisReader(RedisSide):
             reply = await self._run("read", limit, *(part for each in batch for part in each))
             for (name, _), entries in zip(batch, reply, strict=True):
                 if entries:
-                    news[name] = [
-                        log_entry(entry, dict(zip(flat[::2], flat[1::2], strict=True)))
-                        for entry, flat in entries
-                    ]
+                    news[name] = [log_entry(entry, fields) for entry, fields in entries]
         return news
 
     async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
@@ -54,5 +51,15 @@ class RedisReader(RedisSide):
         if not reply:
             return Inbox(cursor, ())
         ((_, arrived),) = reply
-        entries = tuple(inbox_entry(fields) for _, fields in arrived if b"i" in fields)
+        if len(arrived) == _ARRIVALS_PER_READ and await self._has_overflown(key, cursor):
+            newest = await self._redis.command("XREVRANGE", key, "+", "-", "COUNT", 1)
+            return Inbox(newest[0][0].decode() if newest else OLDEST, (), has_overflown=True)
+        # The entry that made the inbox is nobody's.
+        entries = tuple(inbox_entry(fields) for _, fields in arrived if fields[0] == b"i")
         return Inbox(arrived[-1][0].decode(), entries)
+
+    async def _has_overflown(self, key: str, cursor: str) -> bool:
+        """Whether all that is kept came after the cursor, so that what came between may be gone."""
+        if cursor == OLDEST:
+            return False
+        return not await self._redis.command("XRANGE", key, "-", cursor, "COUNT", 1)

@@ -17,6 +17,8 @@ from facet.queue.topology import Address
 Argument = str | bytes | int | float
 _Open = Callable[[], Connection]
 _Greet = Callable[[Connection], Any]
+# Mappings for the entries of a stream would cost more than reading them.
+_AS_THEY_COME = ("XREAD",)
 _CALL_CONNECTIONS = 16
 _BLOCKING_CONNECTIONS = 32
 
@@ -124,6 +126,8 @@ class Servers:
         self._is_closed = False
         # Never connects: it only knows the forms of answers.
         self._forms = Redis(protocol=2)
+        for name in _AS_THEY_COME:
+            self._forms.response_callbacks.pop(name)
 
     async def send(
         self,

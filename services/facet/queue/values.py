@@ -257,12 +257,21 @@ class InboxEntry(LogEntry):
     generation_id: str = ""
 
 
+OLDEST = "0"
+"""Cursor of an inbox before all that is kept."""
+
+
 @dataclass(frozen=True)
 class Inbox:
-    """What arrived in an inbox; `cursor` is where the next `receive` goes on."""
+    """What arrived in an inbox; `cursor` is where the next `receive` goes on.
+
+    `has_overflown` tells that entries were dropped before they were received: `cursor` is at the
+    end then, and what is missing stands in the logs.
+    """
 
     cursor: str
     entries: tuple[InboxEntry, ...]
+    has_overflown: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from facet.queue.limits import INBOX_ENTRIES, INBOX_MS, MAX_BATCH, MAX_FOLLOWERS
-from facet.queue.values import Append, Followed
+from facet.queue.values import OLDEST, Append, Followed
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,
@@ -133,6 +133,24 @@ class FollowContract:
             offsets += [entry.first_offset for entry in inbox.entries]
         assert offsets == list(range(offsets[0], total))
         assert INBOX_ENTRIES <= len(offsets) < INBOX_ENTRIES + 2 * MAX_BATCH
+
+    async def test_reader_goes_on_at_the_end_when_its_inbox_overflowed(self, world: World) -> None:
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        await world.queue.follow("reader-1", {})
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, 0)])
+        inbox = await world.queue.receive("reader-1", OLDEST, block_ms=0)
+        assert [entry.first_offset for entry in inbox.entries] == [0]
+        total = 1 + INBOX_ENTRIES + 3 * MAX_BATCH
+        for offset in range(1, total, MAX_BATCH):
+            batch = range(offset, min(offset + MAX_BATCH, total))
+            await world.queue.write([Append(claimed.lease, at, 1, (), b"") for at in batch])
+        inbox = await world.queue.receive("reader-1", inbox.cursor, block_ms=0)
+        assert (inbox.entries, inbox.has_overflown) == ((), True)
+        await world.queue.write([append(claimed, total)])
+        inbox = await world.queue.receive("reader-1", inbox.cursor, block_ms=0)
+        assert [entry.first_offset for entry in inbox.entries] == [total]
+        assert not inbox.has_overflown
 
     async def test_inbox_lives_on_when_its_follower_is_heard_of(self, world: World) -> None:
         await world.queue.submit(replace(submission(), follower="reader-1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -14,6 +14,7 @@ from facet.core.errors import LogRegressedError, StoreUnavailableError
 from facet.gateway import log_reader as log_reader_module
 from facet.gateway.log_reader import BLOCK_MS, LogReader
 from facet.gateway.subscription import Subscription
+from facet.queue import memory_inbox
 from facet.queue.limits import QueueLimits
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import Followed, Inbox, LogEntry
@@ -248,6 +249,47 @@ async def test_stream_goes_on_when_nothing_arrives_in_the_inbox() -> None:
             for offset in range(3):
                 await log.say("x")
                 assert await _offsets(subscription, 1) == [offset]
+
+
+class PausingQueue(MemoryQueue):
+    """What arrives in inboxes waits while `may_receive` is not set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_receive = asyncio.Event()
+        self.may_receive.set()
+
+    async def receive(self, follower: str, cursor: str, *, block_ms: int) -> Inbox:
+        await self.may_receive.wait()
+        inbox = await super().receive(follower, cursor, block_ms=block_ms)
+        if self.may_receive.is_set():
+            return inbox
+        return Inbox(cursor, ())
+
+
+async def test_streams_go_on_from_their_logs_when_the_inbox_overflowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory_inbox, "INBOX_ENTRIES", 8)
+    queue = PausingQueue()
+    reader = LogReader(queue)
+    logs = [await Log.on(queue) for _ in range(3)]
+    async with _running(reader):
+        with ExitStack() as stack:
+            streams = [stack.enter_context(reader.subscribe(log.generation_id)) for log in logs]
+            for log, stream in zip(logs, streams, strict=True):
+                await log.say("first")
+                assert await _offsets(stream, 1) == [0]
+            queue.may_receive.clear()
+            for _ in range(10):
+                for log in logs:
+                    await log.say("more")
+            queue.may_receive.set()
+            for stream in streams:
+                assert await _offsets(stream, 10) == list(range(1, 11))
+            for log, stream in zip(logs, streams, strict=True):
+                await log.say("last")
+                assert await _offsets(stream, 1) == [11]
 
 
 async def test_only_one_stream_ends_when_its_log_is_damaged() -> None:

@@ -249,6 +249,7 @@ local function requeue(id, record, now, why)
 end
 
 -- The end
+-- `count` may be a text. Readers know the fields by their places: new ones go to the end.
 local function append_entry(id, record, response, count, ...)
   redis.call('XADD', log_key(id), string.format('%.0f-0', record.next + 1),
     'n', count, 'e', response, ...)
@@ -256,7 +257,7 @@ local function append_entry(id, record, response, count, ...)
     redis.call('XADD', inbox_key(follower), 'NOMKSTREAM', 'MAXLEN', '~', INBOX_ENTRIES, '*',
       'i', id, 'o', record.next, 'n', count, 'e', response, ...)
   end
-  record.next = record.next + count
+  record.next = record.next + tonumber(count)
 end
 
 local function forget(id, record)

@@ -6,6 +6,8 @@
 local WIDTH = 15
 local lease_ms, dead_letter_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = now_ms()
+-- The server formats a text faster than a number.
+local lapses = string.format('%.0f', now + lease_ms)
 
 local function refuse(record, epoch, nonce, kind)
   local finisher = epoch .. ':' .. nonce
@@ -17,7 +19,7 @@ end
 local function finish(id, record, at, kind)
   local prompt, output = tonumber(ARGV[at + 12]), tonumber(ARGV[at + 13])
   end_request(id, record, now, {
-    response = ARGV[at + 7], count = tonumber(ARGV[at + 4]), failure = ARGV[at + 11],
+    response = ARGV[at + 7], count = ARGV[at + 4], failure = ARGV[at + 11],
     finisher = ARGV[at + 1] .. ':' .. ARGV[at + 2], took = prompt > 0 and prompt + output or nil,
     dead_letter_ms = kind == 'dead' and dead_letter_ms or nil,
     why = kind == 'dead' and 'dead-lettered' or ARGV[at + 11] == '' and 'finished' or 'failed',
@@ -30,7 +32,7 @@ local function write(at)
   local record = read_record(id)
   if not holds(record, epoch, nonce) then return refuse(record, epoch, nonce, kind) end
   if record.next ~= tonumber(ARGV[at + 3]) then
-    redis.call('ZADD', leases_key, now + lease_ms, id)
+    redis.call('ZADD', leases_key, lapses, id)
     return 2, record.next
   end
   -- A server without memory lets a script go on that has freed some.
@@ -51,9 +53,9 @@ local function write(at)
     finish(id, record, at, kind)
     return 0, record.next
   end
-  append_entry(id, record, ARGV[at + 7], tonumber(ARGV[at + 4]))
+  append_entry(id, record, ARGV[at + 7], ARGV[at + 4])
   save_record(id, record)
-  redis.call('ZADD', leases_key, now + lease_ms, id)
+  redis.call('ZADD', leases_key, lapses, id)
   return 0, record.next
 end
 

@@ -136,11 +136,12 @@ class Subscription:
         Errors: GatewayDrainingError; LogRegressedError when the log holds other events than were
         delivered; LogLostError.
         """
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._arrived.wait()
-        except TimeoutError:
-            return None
+        if not self._arrived.is_set():
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return None
         if not self._entries and self._error:
             raise self._error
         return self._take()

@@ -11,7 +11,7 @@ from facet.queue.values import OLDEST, Followed, Inbox, LogEntry
 _LOGS_PER_CALL = 16
 """A script call that reads more could take longer than scripts may."""
 
-_ARRIVALS_PER_READ = 1024
+_ARRIVALS_PER_READ = 4096
 
 
 class RedisReader(RedisSide):

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from facet.queue.id_words import count_ids
 from facet.queue.values import (
     Append,
     Claimed,
@@ -34,10 +35,11 @@ def write_arguments(write: Append) -> tuple[str | bytes | int, ...]:
     if isinstance(write, Finish):
         kind, failure = ("dead" if write.is_dead_letter else "finish"), write.failure
         took = (write.prompt_tokens, write.output_tokens)
-    lease, ids = write.lease, write.token_ids
+    lease, words = write.lease, write.token_ids
+    packed = struct.pack(f"<{len(words)}I", *words)
     return (
         *(lease.generation_id, lease.epoch, lease.nonce),
-        *(write.expected_offset, write.event_count, len(ids), struct.pack(f"<{len(ids)}I", *ids)),
+        *(write.expected_offset, write.event_count, count_ids(words), packed),
         *(write.response, write.drafted_tokens, write.accepted_tokens, kind, failure),
         *took,
         int(write.voids_ids),
@@ -69,7 +71,8 @@ def offers_arguments(offers: Offers) -> tuple[str | int, ...]:
 def claimed_request(reply: Sequence[Any], nonce: str) -> Claimed:
     """One request of the reply of `claim.lua`."""
     (generation_id, epoch, envelope, attempt, waited_ms, remaining_ms) = reply[:6]
-    (next_offset, ids, drafted_tokens, accepted_tokens, alone, charged_tokens, fp) = reply[6:]
+    (next_offset, ids, drafted_tokens, accepted_tokens, alone) = reply[6:11]
+    (charged_tokens, fp, sequences) = reply[11:]
     return Claimed(
         lease=Lease(generation_id.decode(), epoch, nonce),
         envelope=envelope,
@@ -83,6 +86,7 @@ def claimed_request(reply: Sequence[Any], nonce: str) -> Claimed:
         is_alone=bool(alone),
         charged_tokens=charged_tokens,
         fingerprint=fp.decode(),
+        sequences=sequences,
     )
 
 

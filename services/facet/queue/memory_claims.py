@@ -57,6 +57,7 @@ class MemoryClaims:
             is_alone=record.is_alone,
             charged_tokens=record.charged,
             fingerprint=record.fingerprint,
+            sequences=record.submission.sequences,
         )
 
 

@@ -133,7 +133,8 @@ class MemoryConsumer(MemorySide):
         )
         self._ledger.end(record, end)
         if not write.failure and write.output_tokens > 0:
-            self._ledger.pace.learn_output(write.output_tokens)
+            each = write.output_tokens / record.submission.sequences
+            self._ledger.pace.learn_output(each)
 
 
 def _is_rewound(record: Record | None, lease: Lease) -> bool:

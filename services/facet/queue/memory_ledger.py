@@ -145,7 +145,7 @@ class Ledger:
         record.state, record.followers = State.ENDED, []
         record.ended_ms, record.expires_ms = now, now + life
         self.note(record, "ended", end.why)
-        cost = record.submission.prompt_tokens + len(record.token_ids)
+        cost = record.submission.prompt_tokens + record.token_count
         self.lanes.correct(record, cost if end.took is None else end.took)
         if end.is_dead_letter:
             self._bury(record)
@@ -156,7 +156,7 @@ class Ledger:
     ) -> None:
         """End a request in any state with a terminal event of the store's own."""
         ending = terminal.running if record.attempts else terminal.waiting
-        response = terminal_response(record.next_offset, len(record.token_ids), ending)
+        response = terminal_response(record.next_offset, record.token_count, ending)
         end = End(response, 1, ending.failure, why, is_dead_letter=is_dead_letter)
         self.end(record, end)
 

@@ -32,7 +32,7 @@ class Pace:
         self._before = self._left if 0 <= age < 2 * PACE_MS else 0
         self._since_ms, self._left = now, tokens
 
-    def learn_output(self, tokens: int) -> None:
+    def learn_output(self, tokens: float) -> None:
         """Let the mean follow an answer of so many tokens."""
         mean = self.mean_output + (tokens - self.mean_output) / OUTPUT_MEMORY
         self.mean_output = float(f"{mean:.2f}")

@@ -82,12 +82,12 @@ class MemoryProducer(MemorySide):
 
     def _record(self, submission: Submission) -> Record:
         place, now = self._ledger.arrive(), self._ledger.clock_ms()
-        output = min(self._ledger.pace.mean_output, submission.max_output_tokens)
+        each = min(self._ledger.pace.mean_output, submission.max_output_tokens)
         return Record(
             submission=submission,
             place=place,
             due_ms=now + submission.deadline_ms,
-            size=math.ceil(submission.prompt_tokens + output),
+            size=math.ceil(submission.prompt_tokens + submission.sequences * each),
             weight=float(weight_text(submission.weight)),
             needs=submission.needs,
             grace_ms=submission.reader_grace_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from facet.queue.codec import needs_text
+from facet.queue.id_words import count_ids
 from facet.queue.keys import idempotency_name
 from facet.queue.limits import SUSPECT_DEATHS
 from facet.queue.values import Lease, LogEntry, Needs, State, Submission
@@ -99,9 +100,14 @@ class Record:
         return Lease(self.generation_id, self.epoch, self.nonce)
 
     @property
+    def token_count(self) -> int:
+        """Output ids logged, all candidates together."""
+        return count_ids(self.token_ids)
+
+    @property
     def has_progress(self) -> bool:
         """Whether the attempt under way logged tokens."""
-        return len(self.token_ids) > self.claim_token_count
+        return self.token_count > self.claim_token_count
 
     def is_held_by(self, lease: Lease) -> bool:
         """Whether this lease may write."""
@@ -113,7 +119,7 @@ class Record:
         self.epoch, self.nonce = lease.epoch, lease.nonce
         self.attempts += 1
         self.claim_fingerprint = fingerprint
-        self.claim_offset, self.claim_token_count = self.next_offset, len(self.token_ids)
+        self.claim_offset, self.claim_token_count = self.next_offset, self.token_count
 
     def start_over(self, place: int, due_ms: int) -> None:
         """Wait again as if nothing had been done, and without readers to lose."""

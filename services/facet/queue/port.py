@@ -3,7 +3,8 @@
 One request lives in one of the states WAITING, LEASED or ENDED. All times are the store's. A lease
 is (epoch, nonce); whoever holds another lease than the recorded one is refused. Each log entry
 carries serialized `StreamGenerateContentResponse` bytes, so readers pass them on undecoded, and
-the token ids that those events account for, which are the authority for a continuation.
+the token ids that those events account for, which are the authority for a continuation (`id_words`
+tells how those of several candidates stand there).
 """
 
 from __future__ import annotations

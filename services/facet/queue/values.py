@@ -61,8 +61,9 @@ class Submission:
     run without a reader (ON_DISCONNECT_CONTINUE). `request_id` (empty: none) is the tenant's
     idempotency key, and `body_digest` tells its repeat from another request under the same id.
 
-    `prompt_tokens` is an estimate, `max_output_tokens` a bound. `weight` is the tenant's share
-    relative to others. `sequences` is the number of candidates, which run side by side.
+    `prompt_tokens` is an estimate, `max_output_tokens` a bound for each candidate. `weight` is the
+    tenant's share relative to others. `sequences` is the number of candidates, which run side by
+    side.
     `affinity` names what a worker may have warm (session, media, prefix), strongest first, at most
     4 names of at most 40 characters without spaces. `follower` (empty: none) is the reader that
     follows the log from the beginning, see `Reader.follow`.
@@ -113,10 +114,11 @@ class Lease:
 class Claimed:
     """A leased request with what earlier attempts left.
 
-    `attempt` counts from 1. `token_ids` are all ids logged so far; `next_offset` is the offset that
-    the first append has to expect. `waited_ms` counts from acceptance, earlier attempts included.
+    `attempt` counts from 1. `token_ids` are all words logged so far, see `id_words`; `next_offset`
+    is the offset that the first append has to expect. `waited_ms` counts from acceptance, earlier
+    attempts included.
     `is_alone`: a suspect, the worker must hold nothing beside it. `fingerprint` is that of the
-    engine that the ids came from, empty when there are none.
+    engine that the ids came from, empty when there are none. `sequences` as in `Submission`.
     """
 
     lease: Lease
@@ -131,6 +133,7 @@ class Claimed:
     is_alone: bool
     charged_tokens: int
     fingerprint: str
+    sequences: int
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,9 @@ class Append:
     """Events of one engine step of one request.
 
     `response` is a serialized `StreamGenerateContentResponse` with `event_count` events, the first
-    at `expected_offset`. `drafted_tokens` and `accepted_tokens` are those of this step. With
-    `voids_ids` all ids logged before count no more: the answer starts over.
+    at `expected_offset`. `token_ids` are words, see `id_words`. `drafted_tokens` and
+    `accepted_tokens` are those of this step. With `voids_ids` all ids logged before count no more:
+    the answer starts over.
     """
 
     share: ClassVar[int] = 1

@@ -26,10 +26,10 @@ from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writer import LogWriter
 from facet.worker.reporter import Reporter
-from facet.worker.run import Workplace
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
 from facet.worker.watchdog import Watchdog
+from facet.worker.workplace import Workplace
 
 _log = structlog.get_logger(__name__)
 

@@ -10,10 +10,11 @@ from contextlib import suppress
 import structlog
 
 from facet.core.errors import StoreUnavailableError
+from facet.queue.id_words import MAX_CANDIDATES
 from facet.queue.port import Consumer
 from facet.queue.values import Claim, ClaimResult, Offers, Room
 from facet.worker.engine.port import Engine
-from facet.worker.run import ENVELOPE_VERSION
+from facet.worker.run import ENVELOPE_VERSIONS
 from facet.worker.runs import Runs
 
 _SETTLE_SECONDS = 2.0
@@ -38,7 +39,7 @@ class Claimer:
         self._worker = worker
         self._claim_ahead = claim_ahead
         self._offers = Offers(
-            envelope_versions=(ENVELOPE_VERSION,),
+            envelope_versions=ENVELOPE_VERSIONS,
             context_tokens=engine.context_tokens,
             media="aiv",
         )
@@ -53,7 +54,7 @@ class Claimer:
         """Claim until `stop`."""
         while not self._stopping.is_set():
             self._runs.ended.clear()
-            free = self._engine.capacity + self._claim_ahead - len(self._runs)
+            free = self._engine.capacity + self._claim_ahead - self._runs.sequences()
             if free <= 0 or self._runs.has_suspect:
                 await self._wait(self._runs.ended.wait())
                 continue
@@ -98,8 +99,11 @@ class Claimer:
             return result
 
     def _room(self, free_sequences: int) -> Room:
+        if not self._runs:
+            # A worker with fewer seats than candidates runs them one after another.
+            free_sequences = max(free_sequences, MAX_CANDIDATES)
         return Room(
-            sequences=self._engine.capacity,
+            sequences=max(self._engine.capacity, MAX_CANDIDATES),
             tokens=self._engine.kv_tokens,
             free_sequences=free_sequences,
             free_tokens=self._engine.kv_tokens - self._runs.tokens(),

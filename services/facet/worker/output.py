@@ -1,4 +1,4 @@
-"""The answer of one request as it grows: ids in, log entries out."""
+"""What one request brings as it grows: ids of its candidates in, log entries out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from google.protobuf import duration_pb2
 
 from facet.api.v1 import event_pb2, generation_pb2, inference_service_pb2
 from facet.core.errors import DeadLetteredError, FacetError
+from facet.queue.id_words import LoggedIds, count_ids, end_word, id_words, logged_ids
 from facet.queue.values import Claimed
-from facet.worker.engine.port import Decoded, Decoder, EngineFinish, Prompt, Step
+from facet.worker.candidate import Candidate
+from facet.worker.engine.port import Decoder, Prompt, Step
 from facet.worker.events import EventBuilder
 from facet.worker.log_writer import Ending, Entry, RunLog
 from facet.worker.usage import Tally
@@ -19,7 +21,7 @@ _NOTHING = Entry(b"", 0)
 
 
 class Output:
-    """Decodes what the engine makes and logs it.
+    """Decodes what the engine makes of each candidate and logs it.
 
     Call `begin` once, `announce`, `take` for every step until `is_complete`, then `finish`; `fail`
     at any time instead.
@@ -30,13 +32,12 @@ class Output:
         self._log = log
         self._tally = Tally(claimed)
         self._events = EventBuilder(claimed.next_offset, include_thoughts=False)
-        self._events.token_count = len(claimed.token_ids)
-        self._decoder: Decoder | None = None
+        self._events.places[0].token_count = count_ids(claimed.token_ids)
+        self._candidates: list[Candidate] = []
         self._prompt: Prompt | None = None
         self._last = _NOTHING
-        self._reason = generation_pb2.FINISH_REASON_UNSPECIFIED
-        self._stop_sequence = ""
         self._is_restart = False
+        self._is_announced = False
 
     @property
     def prompt(self) -> Prompt:
@@ -47,30 +48,42 @@ class Output:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer has ended; `finish` is due."""
-        return self._reason != generation_pb2.FINISH_REASON_UNSPECIFIED
+        """Whether all candidates have ended; `finish` is due."""
+        return bool(self._candidates) and not self.unfinished()
+
+    def unfinished(self) -> list[Candidate]:
+        """The candidates that have not ended."""
+        return [candidate for candidate in self._candidates if not candidate.is_complete]
 
     def begin(
         self,
         prompt: Prompt,
-        decoder: Decoder,
+        decoders: Sequence[Decoder],
         *,
         include_thoughts: bool,
         render_seconds: float,
         is_restart: bool,
     ) -> None:
-        """Stand where the log stands: the logged ids go through the decoder, or are void."""
-        self._prompt, self._decoder = prompt, decoder
+        """Stand where the log stands, with a decoder for each candidate.
+
+        The logged ids go through the decoders, or are void.
+        """
+        self._prompt, self._is_restart = prompt, is_restart
         self._tally.rendered(prompt, render_seconds)
-        self._events = EventBuilder(self._claimed.next_offset, include_thoughts=include_thoughts)
-        self._is_restart = is_restart
-        for token_id in () if is_restart else self._claimed.token_ids:
-            decoded = decoder.push(token_id)
-            self._events.replay(decoded)
-            self._end_at(decoded.stop_sequence)
+        count = len(decoders)
+        self._events = EventBuilder(
+            self._claimed.next_offset, include_thoughts=include_thoughts, candidates=count
+        )
+        logged = logged_ids(() if is_restart else self._claimed.token_ids, count)
+        self._candidates = [Candidate(*each) for each in enumerate(decoders)]
+        for candidate, ids in zip(self._candidates, logged, strict=True):
+            self._replay(candidate, ids)
 
     def announce(self, worker: str) -> None:
-        """Log that this worker works on the request."""
+        """Log that this worker works on the request; once, a repeat does nothing."""
+        if self._is_announced:
+            return
+        self._is_announced = True
         if self._is_restart:
             restarted = event_pb2.Restarted(worker=worker, attempt=self._claimed.attempt)
             event = self._events.restarted(restarted)
@@ -86,35 +99,30 @@ class Output:
             event = self._events.resumed(resumed)
         self._log.append(replace(_entry([event], Step(())), voids_ids=self._is_restart))
 
-    def take(self, step: Step) -> None:
-        """Decode a step and log it; the last one is kept for `finish`."""
-        if self._decoder is None:
-            raise RuntimeError("begin comes first")
-        self._tally.stepped(step)
-        decoded: list[Decoded] = []
-        for token_id in step.token_ids:
-            decoded.append(self._decoder.push(token_id))
-            if self._end_at(decoded[-1].stop_sequence):
-                break
-        ids = step.token_ids[: len(decoded)]
-        if step.finish is not None and not self.is_complete:
-            decoded.append(self._decoder.finish())
-            if not self._end_at(decoded[-1].stop_sequence):
-                self._reason = _reason(step.finish)
-        events = self._events.step(decoded, len(ids), step.logprobs)
-        entry = _entry(events, step, ids)
+    def take(self, candidate: Candidate, step: Step) -> None:
+        """Decode a candidate's step and log it; the last one of all is kept for `finish`."""
+        index = candidate.index
+        self._tally.stepped(step, index)
+        decoded, ids = candidate.take(step)
+        events = self._events.step(decoded, len(ids), step.logprobs, candidate=index)
+        entry = _entry(events, step, id_words(index, ids))
         if self.is_complete:
             self._last = entry
-        elif events:
+            return
+        if candidate.is_complete:
+            entry = _joined(entry, self._end_of(candidate))
+        if entry.event_count:
             self._log.append(entry)
 
     async def finish(self) -> None:
         """Log the last step together with the terminal event."""
-        reason = self._reason
-        if self._events.has_calls and reason == generation_pb2.FINISH_REASON_STOP:
-            reason = generation_pb2.FINISH_REASON_TOOL_CALLS
-        finished = self._finished(reason)
-        finished.stop_sequence = self._stop_sequence
+        if len(self._candidates) > 1:
+            for candidate in self._candidates:
+                if not candidate.is_end_logged:
+                    self._last = _joined(self._last, self._end_of(candidate))
+        first = self._candidates[0]
+        finished = self._finished(self._reason(first))
+        finished.stop_sequence = first.stop_sequence
         await self._end(finished)
 
     async def fail(self, error: FacetError) -> None:
@@ -125,8 +133,26 @@ class Output:
         is_dead_letter = isinstance(error, DeadLetteredError)
         await self._end(finished, failure.SerializeToString(), is_dead_letter=is_dead_letter)
 
+    def _replay(self, candidate: Candidate, logged: LoggedIds) -> None:
+        for decoded in candidate.replay(logged):
+            self._events.replay(decoded, candidate.index)
+
+    def _reason(self, candidate: Candidate) -> generation_pb2.FinishReason.ValueType:
+        place = self._events.places[candidate.index]
+        return candidate.finish_reason(has_calls=place.has_calls)
+
+    def _end_of(self, candidate: Candidate) -> Entry:
+        """What says that one of several candidates has ended."""
+        candidate.is_end_logged = True
+        reason = self._reason(candidate)
+        finished = event_pb2.CandidateFinished(
+            finish_reason=reason, stop_sequence=candidate.stop_sequence
+        )
+        event = self._events.candidate_finished(finished, candidate.index)
+        return _entry([event], Step(()), (end_word(candidate.index, reason),))
+
     def _finished(self, reason: generation_pb2.FinishReason.ValueType) -> event_pb2.Finished:
-        thoughts = self._decoder.thought_token_count if self._decoder else 0
+        thoughts = sum(candidate.thought_token_count for candidate in self._candidates)
         return event_pb2.Finished(
             finish_reason=reason,
             usage=self._tally.usage(self._events.token_count, thoughts),
@@ -139,41 +165,28 @@ class Output:
         prompt_tokens = finished.usage.prompt_token_count
         ending = Ending(failure, is_dead_letter, prompt_tokens, self._events.token_count)
         terminal = _entry([self._events.finished(finished)], Step(()))
-        last = self._last
-        await self._log.finish(
-            Entry(
-                response=last.response + terminal.response,
-                event_count=last.event_count + terminal.event_count,
-                token_ids=last.token_ids,
-                drafted_tokens=last.drafted_tokens,
-                accepted_tokens=last.accepted_tokens,
-            ),
-            ending,
-        )
-
-    def _end_at(self, stop_sequence: str | None) -> bool:
-        if stop_sequence is None:
-            return False
-        self._stop_sequence = stop_sequence
-        self._reason = generation_pb2.FINISH_REASON_STOP
-        return True
+        await self._log.finish(_joined(self._last, terminal), ending)
 
 
-def _entry(events: Sequence[event_pb2.Event], step: Step, ids: tuple[int, ...] = ()) -> Entry:
+def _entry(events: Sequence[event_pb2.Event], step: Step, words: tuple[int, ...] = ()) -> Entry:
     response = inference_service_pb2.StreamGenerateContentResponse(events=events)
     return Entry(
         response.SerializeToString(),
         len(events),
-        ids,
+        words,
         drafted_tokens=step.drafted_tokens,
         accepted_tokens=step.accepted_tokens,
     )
 
 
-def _reason(finish: EngineFinish) -> generation_pb2.FinishReason.ValueType:
-    if finish is EngineFinish.LENGTH:
-        return generation_pb2.FINISH_REASON_MAX_TOKENS
-    return generation_pb2.FINISH_REASON_STOP
+def _joined(first: Entry, second: Entry) -> Entry:
+    return Entry(
+        response=first.response + second.response,
+        event_count=first.event_count + second.event_count,
+        token_ids=first.token_ids + second.token_ids,
+        drafted_tokens=first.drafted_tokens + second.drafted_tokens,
+        accepted_tokens=first.accepted_tokens + second.accepted_tokens,
+    )
 
 
 def _milliseconds(value: int) -> duration_pb2.Duration:

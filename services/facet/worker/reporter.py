@@ -10,7 +10,7 @@ from facet.api.queue.v1 import log_pb2
 from facet.core.errors import StoreUnavailableError
 from facet.queue.port import Consumer
 from facet.worker.engine.port import Engine
-from facet.worker.run import ENVELOPE_VERSION
+from facet.worker.run import ENVELOPE_VERSIONS
 from facet.worker.runs import Runs
 
 _PERIOD_SECONDS = 2.0
@@ -51,7 +51,7 @@ class Reporter:
             capacity=self._engine.capacity,
             context_tokens=self._engine.context_tokens,
             draining=self.is_draining,
-            envelope_versions=[ENVELOPE_VERSION],
+            envelope_versions=ENVELOPE_VERSIONS,
         )
         report.report_time.GetCurrentTime()
         try:

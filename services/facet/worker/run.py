@@ -6,8 +6,6 @@ import asyncio
 import secrets
 import time
 import traceback
-from contextlib import aclosing
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -15,23 +13,24 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from facet.api.queue.v1 import envelope_pb2
-from facet.api.v1 import generation_pb2
 from facet.core.errors import (
     DeadLetteredError,
     EngineStalledError,
     FacetError,
     InternalError,
 )
-from facet.core.media_store import MediaStore
 from facet.core.tasks import cancel_all
 from facet.queue.values import Claimed
-from facet.worker.continuation import Continuation, behind, continuation
-from facet.worker.engine.port import Engine, EngineDeadError
+from facet.worker.continuation import Continuation, continuation
+from facet.worker.engine.port import EngineDeadError
+from facet.worker.fan_out import FanOut
 from facet.worker.log_writer import RunLog
 from facet.worker.media_fetch import fetch_media
 from facet.worker.output import Output
+from facet.worker.workplace import Workplace
 
-ENVELOPE_VERSION = 1
+ENVELOPE_VERSIONS = (1, 2)
+"""Readable here; 2 is 1 with several candidates."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,28 +42,6 @@ class Stop(Enum):
     HAND_BACK = "hand_back"
 
 
-@dataclass
-class Pulse:
-    """Steps that the engine made, whatever request they were for."""
-
-    steps: int = 0
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What all runs of a worker share.
-
-    `slots` bounds the requests inside the engine: what was claimed ahead is fetched and rendered
-    before it gets one.
-    """
-
-    worker: str
-    engine: Engine
-    media: MediaStore
-    slots: asyncio.Semaphore
-    pulse: Pulse = field(default_factory=Pulse)
-
-
 class Run:
     """Executes one claim. `execute` is called once; `stop` and the log's `lost` end it early."""
 
@@ -74,16 +51,16 @@ class Run:
         self._place = place
         self._output = Output(claimed, log)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        self._progress_at: float | None = None
+        self._fan_out = FanOut(claimed.lease.generation_id, place)
 
     @property
     def is_in_engine(self) -> bool:
         """Whether the engine works on it, or was asked to."""
-        return self._progress_at is not None
+        return self._fan_out.is_in_engine
 
     def idle_seconds(self) -> float:
-        """Time since the engine last made progress on it; 0 outside of the engine."""
-        return 0.0 if self._progress_at is None else time.monotonic() - self._progress_at
+        """Time since the engine last made progress on each candidate in it, else 0."""
+        return self._fan_out.idle_seconds()
 
     def stop(self, reason: Stop) -> None:
         """End it early; safe to repeat."""
@@ -136,41 +113,17 @@ class Run:
         began = time.monotonic()
         media = await fetch_media(self._place.media, envelope.media)
         prompt = await engine.render(request, media, envelope.tenant)
+        candidates = max(1, request.generation_config.candidate_count)
         self._output.begin(
             prompt,
-            engine.decoder(request, prompt),
+            [engine.decoder(request, prompt) for _ in range(candidates)],
             include_thoughts=request.generation_config.thinking.include_thoughts,
             render_seconds=time.monotonic() - began,
             is_restart=way is Continuation.RESTART,
         )
         if not self._output.is_complete:
-            await self._run_engine(request, way)
+            await self._fan_out.run(request, self._output, way)
         await self._output.finish()
-
-    async def _run_engine(
-        self, request: generation_pb2.GenerationRequest, way: Continuation
-    ) -> None:
-        async with self._place.slots:
-            self._output.announce(self._place.worker)
-            self._progress_at = time.monotonic()
-            steps = self._place.engine.generate(
-                self.claimed.lease.generation_id,
-                request,
-                self._output.prompt,
-                self.claimed.token_ids if way is Continuation.EXACT else (),
-            )
-            if way is Continuation.REPEAT:
-                steps = behind(steps, self.claimed.token_ids)
-            try:
-                async with aclosing(steps):
-                    async for step in steps:
-                        self._progress_at = time.monotonic()
-                        self._place.pulse.steps += 1
-                        self._output.take(step)
-                        if self._output.is_complete:
-                            return
-            finally:
-                self._progress_at = None
 
 
 def _read_envelope(data: bytes) -> envelope_pb2.Envelope:
@@ -178,7 +131,7 @@ def _read_envelope(data: bytes) -> envelope_pb2.Envelope:
         envelope = envelope_pb2.Envelope.FromString(data)
     except DecodeError as error:
         raise DeadLetteredError("the envelope cannot be read") from error
-    if envelope.version != ENVELOPE_VERSION:
+    if envelope.version not in ENVELOPE_VERSIONS:
         raise DeadLetteredError(f"envelope version {envelope.version} is not known here")
     return envelope
 

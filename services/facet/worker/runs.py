@@ -14,7 +14,8 @@ from facet.queue.port import Consumer
 from facet.queue.values import Claimed, Verdict
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.log_writer import LogWriter, RunLog
-from facet.worker.run import Run, Stop, Workplace
+from facet.worker.run import Run, Stop
+from facet.worker.workplace import Workplace
 
 _HEARTBEAT_SECONDS = 0.5
 _REWOUND_SECONDS = 10.0
@@ -40,6 +41,10 @@ class Runs:
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self._tasks)
+
+    def sequences(self) -> int:
+        """Seats that they take in the engine, or will take."""
+        return sum(run.claimed.sequences for run in self._tasks)
 
     def tokens(self) -> int:
         """KV cache that they are expected to take, in tokens."""

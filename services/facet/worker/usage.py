@@ -18,7 +18,7 @@ class Tally:
         self._claimed = claimed
         self._drafted = claimed.drafted_tokens
         self._accepted = claimed.accepted_tokens
-        self._cached = 0
+        self._cached: dict[int, int] = {}
         self._prompt: Prompt | None = None
         self._claimed_at = time.monotonic()
         self._render_seconds = 0.0
@@ -30,11 +30,11 @@ class Tally:
         self._prompt = prompt
         self._render_seconds = seconds
 
-    def stepped(self, step: Step) -> None:
-        """The engine made a step."""
+    def stepped(self, step: Step, candidate: int) -> None:
+        """The engine made a step of a candidate."""
         self._drafted += step.drafted_tokens
         self._accepted += step.accepted_tokens
-        self._cached += step.cached_prompt_tokens
+        self._cached.setdefault(candidate, step.cached_prompt_tokens)
         if step.token_ids:
             self._last_at = time.monotonic()
             self._first_at = self._first_at or self._last_at
@@ -43,7 +43,8 @@ class Tally:
         """The accounting so far."""
         prompt = self._prompt
         usage = generation_pb2.UsageMetadata(
-            cached_content_token_count=self._cached,
+            # The others found in the cache what one of them had computed.
+            cached_content_token_count=min(self._cached.values(), default=0),
             candidates_token_count=output_tokens - thought_tokens,
             thoughts_token_count=thought_tokens,
             total_token_count=output_tokens,

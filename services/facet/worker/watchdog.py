@@ -8,8 +8,9 @@ import structlog
 
 from facet.core.errors import FacetError
 from facet.worker.engine.port import EngineDeadError
-from facet.worker.run import Run, Stop, Workplace
+from facet.worker.run import Run, Stop
 from facet.worker.runs import Runs
+from facet.worker.workplace import Workplace
 
 _PERIOD_SECONDS = 0.5
 _LONGEST_PROBE_SECONDS = 30.0

@@ -18,7 +18,8 @@ from facet.queue.values import Claim, Claimed, Priority, Submission
 from facet.worker.engine.port import Prompt, Step
 from facet.worker.engine.simulated import SimulatedEngine, SimulatedOptions
 from facet.worker.log_writer import LogWriter
-from facet.worker.run import Run, Workplace
+from facet.worker.run import Run
+from facet.worker.workplace import Workplace
 
 TENANT = "tenant"
 
@@ -61,11 +62,12 @@ class PacedEngine(SimulatedEngine):
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
+        candidate: int = 0,
     ) -> AsyncGenerator[Step, None]:
         """See `Engine.generate`."""
         is_complete = False
         try:
-            async for step in super().generate(generation_id, request, prompt, emitted):
+            async for step in super().generate(generation_id, request, prompt, emitted, candidate):
                 if self._allowance.locked():
                     self.starved.set()
                 await self._allowance.acquire()

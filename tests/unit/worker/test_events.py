@@ -63,7 +63,7 @@ def test_ranges_adjoin_when_a_step_brings_several_kinds() -> None:
     ]
     assert ranges(events) == [(0, 0, 2), (1, 2, 3), (2, 3, 5)]
     assert events[2].function_call.args["a"] == 1
-    assert builder.has_calls
+    assert builder.places[0].has_calls
 
 
 def test_ranges_adjoin_when_one_id_brings_several_kinds() -> None:

@@ -28,7 +28,7 @@ from facet.api.v1 import generation_pb2 as facet_dot_v1_dot_generation__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66\x61\x63\x65t/v1/event.proto\x12\x08\x66\x61\x63\x65t.v1\x1a\x16\x66\x61\x63\x65t/v1/content.proto\x1a\x14\x66\x61\x63\x65t/v1/error.proto\x1a\x19\x66\x61\x63\x65t/v1/generation.proto\x1a\x1egoogle/protobuf/duration.proto\"\xfd\x03\n\x05\x45vent\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x13\n\x0btoken_start\x18\x02 \x01(\r\x12\x11\n\ttoken_end\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x61ndidate_index\x18\x04 \x01(\r\x12\"\n\x06queued\x18\x05 \x01(\x0b\x32\x10.facet.v1.QueuedH\x00\x12$\n\x07started\x18\x06 \x01(\x0b\x32\x11.facet.v1.StartedH\x00\x12)\n\ntext_delta\x18\x07 \x01(\x0b\x32\x13.facet.v1.TextDeltaH\x00\x12/\n\rthought_delta\x18\x08 \x01(\x0b\x32\x16.facet.v1.ThoughtDeltaH\x00\x12/\n\rfunction_call\x18\t \x01(\x0b\x32\x16.facet.v1.FunctionCallH\x00\x12$\n\x07resumed\x18\n \x01(\x0b\x32\x11.facet.v1.ResumedH\x00\x12(\n\trestarted\x18\x0b \x01(\x0b\x32\x13.facet.v1.RestartedH\x00\x12&\n\x08\x66inished\x18\x0c \x01(\x0b\x32\x12.facet.v1.FinishedH\x00\x12&\n\x08withheld\x18\x0e \x01(\x0b\x32\x12.facet.v1.WithheldH\x00\x12$\n\x08logprobs\x18\r \x01(\x0b\x32\x12.facet.v1.LogprobsB\x06\n\x04kind\"a\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x31\n\x0e\x65stimated_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ncold_start\x18\x03 \x01(\x08\"d\n\x07Started\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12-\n\nqueue_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12prompt_token_count\x18\x03 \x01(\r\"-\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\ntext_start\x18\x02 \x01(\r\"0\n\x0cThoughtDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\ntext_start\x18\x02 \x01(\r\"\n\n\x08Withheld\"2\n\x08Logprobs\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.facet.v1.TokenLogprob\"c\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\x12!\n\x03top\x18\x04 \x03(\x0b\x32\x14.facet.v1.TopLogprob\">\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"*\n\x07Resumed\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\",\n\tRestarted\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"\xc0\x01\n\x08\x46inished\x12-\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x16.facet.v1.FinishReason\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.facet.v1.UsageMetadata\x12\"\n\x07timings\x18\x03 \x01(\x0b\x32\x11.facet.v1.Timings\x12\"\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x11.facet.v1.Failure\x12\x15\n\rstop_sequence\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66\x61\x63\x65t/v1/event.proto\x12\x08\x66\x61\x63\x65t.v1\x1a\x16\x66\x61\x63\x65t/v1/content.proto\x1a\x14\x66\x61\x63\x65t/v1/error.proto\x1a\x19\x66\x61\x63\x65t/v1/generation.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb8\x04\n\x05\x45vent\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x13\n\x0btoken_start\x18\x02 \x01(\r\x12\x11\n\ttoken_end\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x61ndidate_index\x18\x04 \x01(\r\x12\"\n\x06queued\x18\x05 \x01(\x0b\x32\x10.facet.v1.QueuedH\x00\x12$\n\x07started\x18\x06 \x01(\x0b\x32\x11.facet.v1.StartedH\x00\x12)\n\ntext_delta\x18\x07 \x01(\x0b\x32\x13.facet.v1.TextDeltaH\x00\x12/\n\rthought_delta\x18\x08 \x01(\x0b\x32\x16.facet.v1.ThoughtDeltaH\x00\x12/\n\rfunction_call\x18\t \x01(\x0b\x32\x16.facet.v1.FunctionCallH\x00\x12$\n\x07resumed\x18\n \x01(\x0b\x32\x11.facet.v1.ResumedH\x00\x12(\n\trestarted\x18\x0b \x01(\x0b\x32\x13.facet.v1.RestartedH\x00\x12&\n\x08\x66inished\x18\x0c \x01(\x0b\x32\x12.facet.v1.FinishedH\x00\x12&\n\x08withheld\x18\x0e \x01(\x0b\x32\x12.facet.v1.WithheldH\x00\x12\x39\n\x12\x63\x61ndidate_finished\x18\x0f \x01(\x0b\x32\x1b.facet.v1.CandidateFinishedH\x00\x12$\n\x08logprobs\x18\r \x01(\x0b\x32\x12.facet.v1.LogprobsB\x06\n\x04kind\"a\n\x06Queued\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x31\n\x0e\x65stimated_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ncold_start\x18\x03 \x01(\x08\"d\n\x07Started\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12-\n\nqueue_wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12prompt_token_count\x18\x03 \x01(\r\"-\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\ntext_start\x18\x02 \x01(\r\"0\n\x0cThoughtDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\ntext_start\x18\x02 \x01(\r\"\n\n\x08Withheld\"2\n\x08Logprobs\x12&\n\x06tokens\x18\x01 \x03(\x0b\x32\x16.facet.v1.TokenLogprob\"c\n\x0cTokenLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\x12!\n\x03top\x18\x04 \x03(\x0b\x32\x14.facet.v1.TopLogprob\">\n\nTopLogprob\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"*\n\x07Resumed\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\",\n\tRestarted\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"Y\n\x11\x43\x61ndidateFinished\x12-\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x16.facet.v1.FinishReason\x12\x15\n\rstop_sequence\x18\x02 \x01(\t\"\xc0\x01\n\x08\x46inished\x12-\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x16.facet.v1.FinishReason\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.facet.v1.UsageMetadata\x12\"\n\x07timings\x18\x03 \x01(\x0b\x32\x11.facet.v1.Timings\x12\"\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x11.facet.v1.Failure\x12\x15\n\rstop_sequence\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,27 +36,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'facet.api.v1.event_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT']._serialized_start=140
-  _globals['_EVENT']._serialized_end=649
-  _globals['_QUEUED']._serialized_start=651
-  _globals['_QUEUED']._serialized_end=748
-  _globals['_STARTED']._serialized_start=750
-  _globals['_STARTED']._serialized_end=850
-  _globals['_TEXTDELTA']._serialized_start=852
-  _globals['_TEXTDELTA']._serialized_end=897
-  _globals['_THOUGHTDELTA']._serialized_start=899
-  _globals['_THOUGHTDELTA']._serialized_end=947
-  _globals['_WITHHELD']._serialized_start=949
-  _globals['_WITHHELD']._serialized_end=959
-  _globals['_LOGPROBS']._serialized_start=961
-  _globals['_LOGPROBS']._serialized_end=1011
-  _globals['_TOKENLOGPROB']._serialized_start=1013
-  _globals['_TOKENLOGPROB']._serialized_end=1112
-  _globals['_TOPLOGPROB']._serialized_start=1114
-  _globals['_TOPLOGPROB']._serialized_end=1176
-  _globals['_RESUMED']._serialized_start=1178
-  _globals['_RESUMED']._serialized_end=1220
-  _globals['_RESTARTED']._serialized_start=1222
-  _globals['_RESTARTED']._serialized_end=1266
-  _globals['_FINISHED']._serialized_start=1269
-  _globals['_FINISHED']._serialized_end=1461
+  _globals['_EVENT']._serialized_end=708
+  _globals['_QUEUED']._serialized_start=710
+  _globals['_QUEUED']._serialized_end=807
+  _globals['_STARTED']._serialized_start=809
+  _globals['_STARTED']._serialized_end=909
+  _globals['_TEXTDELTA']._serialized_start=911
+  _globals['_TEXTDELTA']._serialized_end=956
+  _globals['_THOUGHTDELTA']._serialized_start=958
+  _globals['_THOUGHTDELTA']._serialized_end=1006
+  _globals['_WITHHELD']._serialized_start=1008
+  _globals['_WITHHELD']._serialized_end=1018
+  _globals['_LOGPROBS']._serialized_start=1020
+  _globals['_LOGPROBS']._serialized_end=1070
+  _globals['_TOKENLOGPROB']._serialized_start=1072
+  _globals['_TOKENLOGPROB']._serialized_end=1171
+  _globals['_TOPLOGPROB']._serialized_start=1173
+  _globals['_TOPLOGPROB']._serialized_end=1235
+  _globals['_RESUMED']._serialized_start=1237
+  _globals['_RESUMED']._serialized_end=1279
+  _globals['_RESTARTED']._serialized_start=1281
+  _globals['_RESTARTED']._serialized_end=1325
+  _globals['_CANDIDATEFINISHED']._serialized_start=1327
+  _globals['_CANDIDATEFINISHED']._serialized_end=1416
+  _globals['_FINISHED']._serialized_start=1419
+  _globals['_FINISHED']._serialized_end=1611
 # @@protoc_insertion_point(module_scope)

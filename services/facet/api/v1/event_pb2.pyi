@@ -41,11 +41,12 @@ class Event(_message.Message):
     RESTARTED_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
     WITHHELD_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FINISHED_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """Position in the log; meaningless on `queued`."""
     token_start: _builtins.int
-    """First output token that this event accounts for."""
+    """First output token, counted in its candidate, that this event accounts for. What no candidate makes (started, resumed, restarted, finished) stands at the number of output tokens of all candidates together."""
     token_end: _builtins.int
     """One past the last output token accounted for: ids whose text is still withheld are included."""
     candidate_index: _builtins.int
@@ -76,7 +77,7 @@ class Event(_message.Message):
 
     @_builtins.property
     def restarted(self) -> Global___Restarted:
-        """Another worker starts over: everything before this event is void."""
+        """Another worker starts over: everything before this event is void, for all candidates."""
 
     @_builtins.property
     def finished(self) -> Global___Finished:
@@ -85,6 +86,10 @@ class Event(_message.Message):
     @_builtins.property
     def withheld(self) -> Global___Withheld:
         """Tokens whose text is withheld for now (half a character, a possible stop sequence)."""
+
+    @_builtins.property
+    def candidate_finished(self) -> Global___CandidateFinished:
+        """One of several candidates has ended; each has one such event before `finished`."""
 
     @_builtins.property
     def logprobs(self) -> Global___Logprobs:
@@ -106,13 +111,14 @@ class Event(_message.Message):
         restarted: Global___Restarted | None = ...,
         finished: Global___Finished | None = ...,
         withheld: Global___Withheld | None = ...,
+        candidate_finished: Global___CandidateFinished | None = ...,
         logprobs: Global___Logprobs | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["finished", b"finished", "function_call", b"function_call", "kind", b"kind", "logprobs", b"logprobs", "queued", b"queued", "restarted", b"restarted", "resumed", b"resumed", "started", b"started", "text_delta", b"text_delta", "thought_delta", b"thought_delta", "withheld", b"withheld"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate_finished", b"candidate_finished", "finished", b"finished", "function_call", b"function_call", "kind", b"kind", "logprobs", b"logprobs", "queued", b"queued", "restarted", b"restarted", "resumed", b"resumed", "started", b"started", "text_delta", b"text_delta", "thought_delta", b"thought_delta", "withheld", b"withheld"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_index", b"candidate_index", "finished", b"finished", "function_call", b"function_call", "kind", b"kind", "logprobs", b"logprobs", "offset", b"offset", "queued", b"queued", "restarted", b"restarted", "resumed", b"resumed", "started", b"started", "text_delta", b"text_delta", "thought_delta", b"thought_delta", "token_end", b"token_end", "token_start", b"token_start", "withheld", b"withheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_finished", b"candidate_finished", "candidate_index", b"candidate_index", "finished", b"finished", "function_call", b"function_call", "kind", b"kind", "logprobs", b"logprobs", "offset", b"offset", "queued", b"queued", "restarted", b"restarted", "resumed", b"resumed", "started", b"started", "text_delta", b"text_delta", "thought_delta", b"thought_delta", "token_end", b"token_end", "token_start", b"token_start", "withheld", b"withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["queued", "started", "text_delta", "thought_delta", "function_call", "resumed", "restarted", "finished", "withheld"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["queued", "started", "text_delta", "thought_delta", "function_call", "resumed", "restarted", "finished", "withheld", "candidate_finished"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -394,6 +400,32 @@ class Restarted(_message.Message):
 Global___Restarted: _TypeAlias = Restarted  # noqa: Y015
 
 @_typing.final
+class CandidateFinished(_message.Message):
+    """The end of one candidate; only where candidate_count > 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINISH_REASON_FIELD_NUMBER: _builtins.int
+    STOP_SEQUENCE_FIELD_NUMBER: _builtins.int
+    finish_reason: _generation_pb2.FinishReason.ValueType
+    """Why it ended."""
+    stop_sequence: _builtins.str
+    """The stop sequence that matched, if one did."""
+    def __init__(
+        self,
+        *,
+        finish_reason: _generation_pb2.FinishReason.ValueType = ...,
+        stop_sequence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "stop_sequence", b"stop_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidateFinished: _TypeAlias = CandidateFinished  # noqa: Y015
+
+@_typing.final
 class Finished(_message.Message):
     """The end of a generation."""
 
@@ -405,12 +437,12 @@ class Finished(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     STOP_SEQUENCE_FIELD_NUMBER: _builtins.int
     finish_reason: _generation_pb2.FinishReason.ValueType
-    """Why it ended."""
+    """Why it ended; of an answer with several candidates that of the first one, and so is stop_sequence."""
     stop_sequence: _builtins.str
     """The stop sequence that matched, if one did."""
     @_builtins.property
     def usage(self) -> _generation_pb2.UsageMetadata:
-        """Token accounting."""
+        """Token accounting: the prompt once, and the output of all candidates."""
 
     @_builtins.property
     def timings(self) -> _generation_pb2.Timings:

@@ -185,7 +185,7 @@ class GenerationConfig(_message.Message):
     min_output_tokens: _builtins.int
     """Output tokens before an end token is allowed."""
     seed: _builtins.int
-    """Sampling seed. Under speculative decoding a seed does not reproduce an answer."""
+    """Sampling seed; candidate i takes seed + i. Under speculative decoding a seed does not reproduce an answer."""
     presence_penalty: _builtins.float
     """Added per token that appeared: [-2, 2]."""
     frequency_penalty: _builtins.float
@@ -193,7 +193,7 @@ class GenerationConfig(_message.Message):
     repetition_penalty: _builtins.float
     """Multiplier for tokens that appeared, prompt included: (0, 2]."""
     candidate_count: _builtins.int
-    """Independent answers: 1..8; unset is 1."""
+    """Independent answers, generated side by side: 1..8; unset is 1. Limits and stop sequences hold for each."""
     response_logprobs: _builtins.bool
     """Return the log probability of each output token."""
     logprobs: _builtins.int
@@ -478,7 +478,7 @@ class UsageMetadata(_message.Message):
     prompt_token_count: _builtins.int
     """Prompt tokens, media included."""
     cached_content_token_count: _builtins.int
-    """Prompt tokens found in the prefix cache."""
+    """Prompt tokens found in the prefix cache, by the candidate that found the fewest."""
     candidates_token_count: _builtins.int
     """Output tokens that are not thoughts."""
     thoughts_token_count: _builtins.int

@@ -2,7 +2,8 @@
 -- 7 envelope versions, 8 context tokens, 9 media, 10 adapters; its room: 11 sequences, 12 tokens,
 -- 13 and 14 those that are free; 15 four blobs of an expired request.
 -- Returns {next_check_ms, 1 when it may take hints, claimed ...}; a claimed one is {id, epoch,
--- envelope, tries, waited, remaining, next, ids, drafted, accepted, alone, charged, fingerprint}.
+-- envelope, tries, waited, remaining, next, ids, drafted, accepted, alone, charged, fingerprint,
+-- sequences}.
 local worker, nonce, fp = ARGV[1], ARGV[2], ARGV[5]
 local limit, held = math.min(tonumber(ARGV[3]), MAX_CLAIM), tonumber(ARGV[4])
 local lease_ms = tonumber(ARGV[6])
@@ -55,7 +56,7 @@ local function describe(id, record)
     id, record.epoch, redis.call('GET', envelope_key(id)) or '', record.tries,
     math.max(now - math.floor(record.place / 1000), 0), math.max(record.due - now, 0),
     record.next, redis.call('GET', ids_key(id)) or '', record.drafted, record.accepted,
-    record.alone == '' and 0 or 1, record.charged, record.fp,
+    record.alone == '' and 0 or 1, record.charged, record.fp, record.seqs,
   }
 end
 

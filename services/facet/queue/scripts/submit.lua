@@ -1,6 +1,6 @@
 -- ARGV: 1 id, 2 tenant, 3 envelope, 4 class, 5 deadline_ms, 6 keep_ms, 7 grace_ms or '', 8 idem or
--- '', 9 digest, 10 prompt tokens, 11 output tokens at most, 12 weight, 13 sequences, 14 needs,
--- 15 affinity, 16 follower or '', 17 name for a new history, 18 1 while the store is nearly full,
+-- '', 9 digest, 10 prompt tokens, 11 output tokens at most of each sequence, 12 weight,
+-- 13 sequences, 14 needs, 15 affinity, 16 follower or '', 17 name for a new history, 18 1 while the store is nearly full,
 -- then the bounds: 19 requests, 20 tokens, 21 bytes, 22-24 those of the tenant.
 -- Returns {0 new | 1 earlier, id, remaining ms, origin} or {2 request id reused, id} or
 -- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms}.
@@ -27,12 +27,13 @@ if idem ~= '' then
 end
 if ARGV[18] == '1' then return {5, '', FULL_RETRY_MS} end
 
-local out = tonumber(ARGV[11])
+local sequences = tonumber(ARGV[13])
+local output = sequences * math.min(mean_output(), tonumber(ARGV[11]))
 local record = new_record({
   tenant = tenant, class = ARGV[4], needs = ARGV[14], bytes = #ARGV[3], cost = tonumber(ARGV[10]),
-  size = math.ceil(tonumber(ARGV[10]) + math.min(mean_output(), out)), place = now_at,
+  size = math.ceil(tonumber(ARGV[10]) + output), place = now_at,
   due = now + tonumber(ARGV[5]), keep = tonumber(ARGV[6]), weight = tonumber(ARGV[12]),
-  seqs = tonumber(ARGV[13]), grace = ARGV[7], idem = idem, aff = ARGV[15], inbox = ARGV[16],
+  seqs = sequences, grace = ARGV[7], idem = idem, aff = ARGV[15], inbox = ARGV[16],
 })
 
 -- How long until `excess` tokens, and what the request itself takes, have left the queue.

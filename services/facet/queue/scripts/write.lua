@@ -1,6 +1,7 @@
 -- ARGV: lease_ms, dead_letter_ms, then 15 a write: id, epoch, nonce, expected offset, event
--- count, token count, token ids, response, drafted, accepted, kind ('append' | 'finish' | 'dead'),
--- failure, prompt tokens and output tokens of the whole request, 1 when earlier ids are void.
+-- count, token count, words of ids (id_words.py), response, drafted, accepted, kind ('append' |
+-- 'finish' | 'dead'), failure, prompt tokens and output tokens of the whole request, 1 when earlier
+-- ids are void.
 -- Returns {verdict, next offset} for each, flat; verdicts: 0 ok, 1 lease lost, 2 wrong offset,
 -- 3 lease or request forgotten by the store.
 local WIDTH = 15
@@ -24,7 +25,7 @@ local function finish(id, record, at, kind)
     dead_letter_ms = kind == 'dead' and dead_letter_ms or nil,
     why = kind == 'dead' and 'dead-lettered' or ARGV[at + 11] == '' and 'finished' or 'failed',
   })
-  if ARGV[at + 11] == '' and output > 0 then learn_output(output) end
+  if ARGV[at + 11] == '' and output > 0 then learn_output(output / record.seqs) end
 end
 
 local function write(at)
@@ -42,7 +43,7 @@ local function write(at)
     record.tokens, record.claim_tokens, record.fp = 0, 0, ''
   end
   local tokens = tonumber(ARGV[at + 5])
-  if tokens > 0 then
+  if ARGV[at + 6] ~= '' then
     redis.call('APPEND', ids_key(id), ARGV[at + 6])
     record.fp = record.claim_fp
   end

@@ -138,7 +138,7 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Requests that it runs at once."""
+        """Candidates that it runs at once."""
 
     @property
     def context_tokens(self) -> int:
@@ -184,15 +184,18 @@ class Engine(Protocol):
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
+        candidate: int = 0,
     ) -> AsyncGenerator[Step, None]:
-        """Generate after prompt + `emitted`; limits count from the beginning of the output.
+        """Generate one candidate after prompt + `emitted`; limits count from its beginning.
+
+        Candidates of one generation may run at once. With a seed each takes one of its own.
 
         Closing the iterator ends the request in the engine. `emitted` is empty unless
         `can_resume`.
         """
 
     def running(self) -> int:
-        """Requests inside the engine."""
+        """Candidates inside the engine."""
 
 
 class EngineDeadError(Exception):

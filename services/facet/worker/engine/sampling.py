@@ -42,19 +42,22 @@ def sampling_params(
     defaults: Mapping[str, Any],
     max_tokens: int,
     emitted: int,
+    candidate: int = 0,
     restores_state: bool,
 ) -> SamplingParams:
     """Parameters of what is left after `emitted` ids, which stand at the end of the prompt.
 
     `defaults` are the checkpoint's own for unset fields; `max_tokens` counts from the beginning of
-    the output; `restores_state` tells whether the engine can take prompt ids for output. Errors:
-    UnresumableError where it would have to and cannot; InvalidRequestError for values that vLLM
-    refuses.
+    the output; `candidate` is added to a seed; `restores_state` tells whether the engine can take
+    prompt ids for output. Errors: UnresumableError where it would have to and cannot;
+    InvalidRequestError for values that vLLM refuses.
     """
     values: dict[str, Any] = {name: defaults[name] for name in _OPTIONAL if name in defaults}
     for name in _OPTIONAL:
         if config.HasField(name):
             values[name] = getattr(config, name)
+    if "seed" in values:
+        values["seed"] = _in_64_bits(values["seed"] + candidate)
     if config.response_logprobs:
         values["logprobs"] = config.logprobs
     if (response_format := config.WhichOneof("response_format")) is not None:
@@ -75,6 +78,10 @@ def sampling_params(
         )
     except (VLLMClientError, ValueError) as error:
         raise InvalidRequestError.of("request.generation_config", str(error)) from error
+
+
+def _in_64_bits(seed: int) -> int:
+    return (seed + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _depends_on_output(values: Mapping[str, Any]) -> bool:

@@ -140,9 +140,10 @@ class SimulatedEngine:
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
+        candidate: int = 0,
     ) -> AsyncGenerator[Step, None]:
         """See `Engine.generate`."""
-        model = SimulatedModel(prompt.engine_input, _shape(request))
+        model = SimulatedModel(prompt.engine_input, _shape(request), candidate)
         for token_id in emitted:
             model.advance(token_id)
         if emitted and emitted[-1] == END:

@@ -3,6 +3,7 @@
     h(ids) = BLAKE2b-64, key b"facet-simulated", over the ids as 4-byte big-endian numbers
     choose(options, ids) = options[h(ids) mod len(options)], options in ascending order
 
+The prompt of candidate i > 0 ends with the number i as one more id.
 The answer has 24 + h(prompt) mod 41 ids before END, a character under way is completed. With
 thinking on it is preceded by THOUGHT_START, 4 to 11 ids and THOUGHT_END; with tools declared it is
 followed by CALL_START, the bytes of `NAME {"value": "h"}` and CALL_END. While fewer ids than the
@@ -44,9 +45,9 @@ class Shape:
 class SimulatedModel:
     """State of one output: feed it the ids emitted so far, then ask for the next."""
 
-    def __init__(self, prompt_ids: Sequence[int], shape: Shape) -> None:
+    def __init__(self, prompt_ids: Sequence[int], shape: Shape, candidate: int = 0) -> None:
         self._hash = hashlib.blake2b(digest_size=8, key=_KEY)
-        for token_id in prompt_ids:
+        for token_id in (*prompt_ids, candidate) if candidate else prompt_ids:
             self._hash.update(token_id.to_bytes(4))
         self._shape = shape
         self._answer_left = 24 + self.value() % 41

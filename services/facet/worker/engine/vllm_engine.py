@@ -190,6 +190,7 @@ class VllmEngine:
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
+        candidate: int = 0,
     ) -> AsyncGenerator[Step, None]:
         """See `Engine.generate`."""
         max_tokens = self._live.renderer.output_limit(request, prompt.token_count)
@@ -204,13 +205,15 @@ class VllmEngine:
             defaults=self._live.defaults,
             max_tokens=max_tokens,
             emitted=len(emitted),
+            candidate=candidate,
             restores_state=self._live.restores_state,
         )
         engine_input = dict(prompt.engine_input)
         engine_input["prompt_token_ids"] = [*engine_input["prompt_token_ids"], *emitted]
         self._running += 1
         try:
-            async for step in self._steps(engine_input, params, generation_id):
+            name = f"{generation_id}.{candidate}" if candidate else generation_id
+            async for step in self._steps(engine_input, params, name):
                 yield step
         finally:
             self._running -= 1

@@ -35,7 +35,7 @@ class Envelope(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     TRACESTATE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """Layout version of this message: 1."""
+    """Layout version of this message: 2 where the request has several candidates, which a worker that reads 1 alone does not know of; else 1."""
     generation_id: _builtins.str
     """The generation's id."""
     tenant: _builtins.str

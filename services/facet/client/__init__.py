@@ -19,6 +19,7 @@ from facet.client.content import (
 )
 from facet.client.errors import FacetApiError, StreamCorruptedError
 from facet.client.events import (
+    CandidateFinished,
     Finished,
     FinishReason,
     FunctionCall,
@@ -32,7 +33,7 @@ from facet.client.events import (
     Timings,
     Usage,
 )
-from facet.client.generation import Generation
+from facet.client.generation import Candidate, Generation
 from facet.client.model import Model
 from facet.client.request import GenerateOptions
 from facet.client.stored import GenerationState, StoredGeneration
@@ -44,6 +45,8 @@ __all__ = [
     "AsyncChat",
     "AsyncClient",
     "AsyncStream",
+    "Candidate",
+    "CandidateFinished",
     "Chat",
     "Client",
     "Content",

@@ -70,20 +70,22 @@ class Started:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """A piece of the answer; `text_start` is its place in the answer, in characters."""
+    """A piece of an answer; `text_start` is its place in this answer, in characters."""
 
     offset: int
     text: str
     text_start: int
+    candidate_index: int = 0
 
 
 @dataclass(frozen=True)
 class ThoughtDelta:
-    """A piece of the thoughts; `text_start` is its place in the thoughts, in characters."""
+    """A piece of thoughts; `text_start` is its place in the candidate's thoughts, in characters."""
 
     offset: int
     text: str
     text_start: int
+    candidate_index: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class FunctionCall:
     id: str
     name: str
     arguments: Mapping[str, Any]
+    candidate_index: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Restarted:
-    """A worker was lost; everything before this event is void."""
+    """A worker was lost; everything before this event is void, for all candidates."""
 
     offset: int
     worker: str
@@ -115,8 +118,18 @@ class Restarted:
 
 
 @dataclass(frozen=True)
+class CandidateFinished:
+    """One of several candidates has ended."""
+
+    offset: int
+    candidate_index: int
+    finish_reason: FinishReason
+    stop_sequence: str = ""
+
+
+@dataclass(frozen=True)
 class Finished:
-    """The end."""
+    """The end. Reason and stop sequence are those of the first candidate, usage is that of all."""
 
     offset: int
     finish_reason: FinishReason
@@ -126,7 +139,15 @@ class Finished:
 
 
 StreamEvent = (
-    Queued | Started | TextDelta | ThoughtDelta | FunctionCall | Resumed | Restarted | Finished
+    Queued
+    | Started
+    | TextDelta
+    | ThoughtDelta
+    | FunctionCall
+    | Resumed
+    | Restarted
+    | CandidateFinished
+    | Finished
 )
 
 
@@ -136,10 +157,12 @@ def decode(event: event_pb2.Event) -> StreamEvent | None:
     return decoder(event) if decoder else None
 
 
-def decode_call(call: content_pb2.FunctionCall, offset: int = 0) -> FunctionCall:
+def decode_call(
+    call: content_pb2.FunctionCall, offset: int = 0, candidate_index: int = 0
+) -> FunctionCall:
     """A call with its arguments as plain Python values; whole numbers become int."""
     arguments = json_format.MessageToDict(call.args)
-    return FunctionCall(offset, call.id, call.name, _plain(arguments))
+    return FunctionCall(offset, call.id, call.name, _plain(arguments), candidate_index)
 
 
 def decode_usage(usage: generation_pb2.UsageMetadata) -> Usage:
@@ -194,15 +217,17 @@ def _started(event: event_pb2.Event) -> Started:
 
 
 def _text(event: event_pb2.Event) -> TextDelta:
-    return TextDelta(event.offset, event.text_delta.text, event.text_delta.text_start)
+    delta = event.text_delta
+    return TextDelta(event.offset, delta.text, delta.text_start, event.candidate_index)
 
 
 def _thought(event: event_pb2.Event) -> ThoughtDelta:
-    return ThoughtDelta(event.offset, event.thought_delta.text, event.thought_delta.text_start)
+    delta = event.thought_delta
+    return ThoughtDelta(event.offset, delta.text, delta.text_start, event.candidate_index)
 
 
 def _function_call(event: event_pb2.Event) -> FunctionCall:
-    return decode_call(event.function_call, event.offset)
+    return decode_call(event.function_call, event.offset, event.candidate_index)
 
 
 def _resumed(event: event_pb2.Event) -> Resumed:
@@ -211,6 +236,16 @@ def _resumed(event: event_pb2.Event) -> Resumed:
 
 def _restarted(event: event_pb2.Event) -> Restarted:
     return Restarted(event.offset, event.restarted.worker, event.restarted.attempt)
+
+
+def _candidate_finished(event: event_pb2.Event) -> CandidateFinished:
+    finished = event.candidate_finished
+    return CandidateFinished(
+        event.offset,
+        event.candidate_index,
+        decode_finish_reason(finished.finish_reason),
+        finished.stop_sequence,
+    )
 
 
 def _finished(event: event_pb2.Event) -> Finished:
@@ -232,6 +267,7 @@ _DECODERS: Mapping[str, Callable[[event_pb2.Event], StreamEvent]] = {
     "function_call": _function_call,
     "resumed": _resumed,
     "restarted": _restarted,
+    "candidate_finished": _candidate_finished,
     "finished": _finished,
 }
 

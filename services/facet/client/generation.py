@@ -10,6 +10,7 @@ from facet.api.v1 import event_pb2, inference_service_pb2
 from facet.client import errors
 from facet.client.content import Content, Part, model_turn
 from facet.client.events import (
+    CandidateFinished,
     Finished,
     FinishReason,
     FunctionCall,
@@ -28,11 +29,25 @@ from facet.client.events import (
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One of the answers of a generation; `content` as in `Generation`."""
+
+    index: int
+    text: str
+    thoughts: str
+    function_calls: tuple[FunctionCall, ...]
+    finish_reason: FinishReason
+    content: Content
+
+
+@dataclass(frozen=True)
 class Generation:
     """An ended generation.
 
-    `content` is the model's turn as it goes into the next request of a conversation: thoughts are
-    part of it only beside function calls, whose continuation needs them.
+    `candidates` are its answers by index; text, thoughts, function calls, finish reason and content
+    are those of the first. `usage` counts the output of all. `content` is the model's turn as it
+    goes into the next request of a conversation: thoughts are part of it only beside function
+    calls, whose continuation needs them.
     """
 
     id: str
@@ -43,34 +58,76 @@ class Generation:
     usage: Usage
     timings: Timings
     content: Content
+    candidates: tuple[Candidate, ...] = ()
 
 
 def from_response(response: inference_service_pb2.GenerateContentResponse) -> Generation:
-    """The first candidate of an answered call."""
-    candidate = response.candidates[0] if response.candidates else None
-    parts = candidate.content.parts if candidate else []
-    calls = tuple(decode_call(p.function_call) for p in parts if p.HasField("function_call"))
-    return Generation(
-        id=response.generation_id,
+    """The generation of an answered call."""
+    return _generation(
+        response.generation_id,
+        [_candidate(candidate) for candidate in response.candidates],
+        decode_usage(response.usage_metadata),
+        decode_timings(response.timings),
+    )
+
+
+def _candidate(message: inference_service_pb2.Candidate) -> Candidate:
+    parts = message.content.parts
+    calls = tuple(
+        decode_call(part.function_call, candidate_index=message.index)
+        for part in parts
+        if part.HasField("function_call")
+    )
+    return Candidate(
+        index=message.index,
         text="".join(p.text for p in parts if p.HasField("text") and not p.thought),
         thoughts="".join(p.text for p in parts if p.HasField("text") and p.thought),
         function_calls=calls,
-        finish_reason=decode_finish_reason(candidate.finish_reason if candidate else 0),
-        usage=decode_usage(response.usage_metadata),
-        timings=decode_timings(response.timings),
+        finish_reason=decode_finish_reason(message.finish_reason),
         content=model_turn(*(p for p in parts if calls or not p.thought)),
     )
 
 
+def _generation(
+    generation_id: str, candidates: Sequence[Candidate], usage: Usage, timings: Timings
+) -> Generation:
+    first = candidates[0] if candidates else _candidate(inference_service_pb2.Candidate())
+    return Generation(
+        id=generation_id,
+        text=first.text,
+        thoughts=first.thoughts,
+        function_calls=first.function_calls,
+        finish_reason=first.finish_reason,
+        usage=usage,
+        timings=timings,
+        content=first.content,
+        candidates=tuple(candidates),
+    )
+
+
 @dataclass
-class _Candidate:
+class _Gathered:
+    """What came of a candidate."""
+
+    # None where the place is not known yet: the stream began in the middle of an answer.
+    text_length: int | None
+    thoughts_length: int | None
     text: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     calls: list[FunctionCall] = field(default_factory=list)
-    # None where the place is not known yet: the stream began in the middle of an answer.
-    text_length: int | None = 0
-    thoughts_length: int | None = 0
+    finish_reason: FinishReason | None = None
+
+    def to_candidate(self, index: int, finish_reason: FinishReason) -> Candidate:
+        """The candidate; `finish_reason` is for one that has none of its own."""
+        return Candidate(
+            index=index,
+            text="".join(self.text),
+            thoughts="".join(self.thoughts),
+            function_calls=tuple(self.calls),
+            finish_reason=self.finish_reason or finish_reason,
+            content=model_turn(*_merged(self.parts, with_thoughts=bool(self.calls))),
+        )
 
 
 class StreamState:
@@ -82,9 +139,8 @@ class StreamState:
     def __init__(self, from_offset: int = 0) -> None:
         self.generation_id = ""
         self.next_offset = from_offset
-        self._candidate = _Candidate()
-        if from_offset:
-            self._candidate.text_length = self._candidate.thoughts_length = None
+        self._begins_at: int | None = None if from_offset else 0
+        self._candidates: dict[int, _Gathered] = {}
         self._finished: Finished | None = None
         self._failure: errors.FacetApiError | None = None
 
@@ -123,17 +179,14 @@ class StreamState:
             raise errors.StreamCorruptedError(
                 f"the stream ended without a finished event, before offset {self.next_offset}"
             )
-        kept = self._candidate
-        return Generation(
-            id=self.generation_id,
-            text="".join(kept.text),
-            thoughts="".join(kept.thoughts),
-            function_calls=tuple(kept.calls),
-            finish_reason=self._finished.finish_reason,
-            usage=self._finished.usage,
-            timings=self._finished.timings,
-            content=model_turn(*_merged(kept.parts, with_thoughts=bool(kept.calls))),
-        )
+        finished = self._finished
+        # A stream that begins behind the last piece of the answer still has one.
+        self._gathered(0)
+        candidates = [
+            gathered.to_candidate(index, finished.finish_reason)
+            for index, gathered in sorted(self._candidates.items())
+        ]
+        return _generation(self.generation_id, candidates, finished.usage, finished.timings)
 
     def _advance(self, message: event_pb2.Event) -> None:
         if self.is_complete:
@@ -145,7 +198,7 @@ class StreamState:
         self.next_offset += 1
 
     def _keep(self, event: StreamEvent, message: event_pb2.Event) -> None:
-        kept = self._candidate
+        kept = self._gathered(message.candidate_index)
         match event:
             case TextDelta():
                 kept.text_length = _place_after(event, kept.text_length)
@@ -159,11 +212,18 @@ class StreamState:
                 kept.calls.append(event)
                 kept.parts.append(Part(function_call=message.function_call))
             case Restarted():
-                self._candidate = _Candidate()
+                self._candidates.clear()
+                self._begins_at = 0
+            case CandidateFinished():
+                kept.finish_reason = event.finish_reason
             case Finished() if message.finished.HasField("failure"):
                 self._failure = errors.from_failure(message.finished.failure, self.generation_id)
             case Finished():
                 self._finished = event
+
+    def _gathered(self, index: int) -> _Gathered:
+        begins_at = self._begins_at
+        return self._candidates.setdefault(index, _Gathered(begins_at, begins_at))
 
 
 def _place_after(delta: TextDelta | ThoughtDelta, due: int | None) -> int:

@@ -47,6 +47,7 @@ class GenerateOptions(TypedDict, total=False):
     max_output_tokens: int
     min_output_tokens: int
     stop_sequences: Sequence[str]
+    candidate_count: int
     seed: int
     presence_penalty: float
     frequency_penalty: float
@@ -73,6 +74,7 @@ _PLAIN_CONFIG = frozenset(
         "max_output_tokens",
         "min_output_tokens",
         "stop_sequences",
+        "candidate_count",
         "seed",
         "presence_penalty",
         "frequency_penalty",

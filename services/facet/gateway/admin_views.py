@@ -27,6 +27,7 @@ _MEDIA: dict[str, Modality.ValueType] = {
     "i": MODALITY_IMAGE,
     "v": MODALITY_VIDEO,
 }
+_TOLD = ("started", "resumed", "restarted", "candidate_finished", "finished")
 
 
 def worker(report: WorkerReport) -> admin_service_pb2.Worker:
@@ -96,7 +97,7 @@ def add_log_entry(response: admin_service_pb2.InspectGenerationResponse, entry: 
     """Take over from a log entry what tells of attempts and end; content stays out."""
     for event in StreamGenerateContentResponse.FromString(entry.response).events:
         kind = event.WhichOneof("kind")
-        if kind in ("started", "resumed", "restarted", "finished"):
+        if kind in _TOLD:
             response.log.add(offset=event.offset, what=kind, detail=_log_detail(event))
         if kind == "finished":
             response.timings.CopyFrom(event.finished.timings)
@@ -146,9 +147,15 @@ def _needs(needs: Needs) -> admin_service_pb2.GenerationNeeds:
 
 def _log_detail(event: Event) -> str:
     if event.HasField("finished"):
-        reason = FinishReason.Name(event.finished.finish_reason)
-        return reason.removeprefix("FINISH_REASON_").lower()
+        return _reason(event.finished.finish_reason)
+    if event.HasField("candidate_finished"):
+        reason = _reason(event.candidate_finished.finish_reason)
+        return f"candidate {event.candidate_index}: {reason}"
     return event.started.worker or event.resumed.worker or event.restarted.worker
+
+
+def _reason(reason: FinishReason.ValueType) -> str:
+    return FinishReason.Name(reason).removeprefix("FINISH_REASON_").lower()
 
 
 def _timestamp(milliseconds: int) -> Timestamp:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from facet.api.v1.content_pb2 import ROLE_MODEL, Content, FunctionCall, Part
 from facet.api.v1.event_pb2 import Event, Finished, Logprobs
+from facet.api.v1.generation_pb2 import FINISH_REASON_UNSPECIFIED
 from facet.api.v1.inference_service_pb2 import Candidate, GenerateContentResponse
 
 
@@ -27,7 +28,7 @@ class _Piece:
 class _CandidateFold:
     def __init__(self) -> None:
         self.pieces: list[_Piece] = []
-        self.finished = Finished()
+        self.finish_reason = FINISH_REASON_UNSPECIFIED
         self.logprobs = Logprobs()
 
     def add_text(self, text: str, *, is_thought: bool) -> None:
@@ -40,7 +41,7 @@ class _CandidateFold:
     def to_candidate(self, index: int) -> Candidate:
         candidate = Candidate(
             content=Content(role=ROLE_MODEL, parts=[piece.to_part() for piece in self.pieces]),
-            finish_reason=self.finished.finish_reason,
+            finish_reason=self.finish_reason,
             index=index,
         )
         if self.logprobs.tokens:
@@ -54,13 +55,14 @@ class AnswerFold:
     def __init__(self, *, include_thoughts: bool) -> None:
         self._include_thoughts = include_thoughts
         self._candidates: dict[int, _CandidateFold] = {}
+        self._finished = Finished()
 
     def add(self, events: Iterable[Event]) -> None:
         """Take the next events. A `restarted` event voids what came before it."""
         for event in events:
             kind = event.WhichOneof("kind")
             if kind == "restarted":
-                self._candidates.pop(event.candidate_index, None)
+                self._candidates.clear()
                 continue
             fold = self._candidates.setdefault(event.candidate_index, _CandidateFold())
             fold.logprobs.tokens.extend(event.logprobs.tokens)
@@ -70,11 +72,13 @@ class AnswerFold:
                 fold.add_text(event.thought_delta.text, is_thought=True)
             elif kind == "function_call":
                 fold.pieces.append(_Piece(call=event.function_call))
+            elif kind == "candidate_finished":
+                fold.finish_reason = event.candidate_finished.finish_reason
             elif kind == "finished":
-                fold.finished = event.finished
+                self._finish(event.finished)
 
     def to_response(self, generation_id: str, model: str) -> GenerateContentResponse:
-        """The whole answer; usage and timings are the first candidate's."""
+        """The whole answer."""
         response = GenerateContentResponse(
             generation_id=generation_id,
             model=model,
@@ -82,7 +86,12 @@ class AnswerFold:
                 fold.to_candidate(index) for index, fold in sorted(self._candidates.items())
             ],
         )
-        finished = self._candidates[0].finished if 0 in self._candidates else Finished()
-        response.usage_metadata.CopyFrom(finished.usage)
-        response.timings.CopyFrom(finished.timings)
+        response.usage_metadata.CopyFrom(self._finished.usage)
+        response.timings.CopyFrom(self._finished.timings)
         return response
+
+    def _finish(self, finished: Finished) -> None:
+        """What ends the generation ends the candidates that have no end of their own."""
+        self._finished = finished
+        for fold in self._candidates.values():
+            fold.finish_reason = fold.finish_reason or finished.finish_reason

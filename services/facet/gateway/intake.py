@@ -20,7 +20,7 @@ from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.generation_id import new_generation_id
 from facet.gateway.inline_budget import InlineBudget
-from facet.gateway.load import load_of
+from facet.gateway.load import envelope_version, load_of
 from facet.gateway.subscription import Origin
 from facet.gateway.validation.media_types import canonical_type
 from facet.gateway.validation.request import validate
@@ -28,7 +28,6 @@ from facet.queue.answers import store_unavailable
 from facet.queue.port import Producer
 from facet.queue.values import Priority, Submission, Submitted
 
-ENVELOPE_VERSION = 1
 SHARD = 0
 # With 0.2 s for the way to the client and back, a call fails within 2 s.
 SUBMIT_BUDGET_SECONDS = 1.8
@@ -160,7 +159,7 @@ class Intake:
         if request.on_disconnect != ON_DISCONNECT_CONTINUE:
             grace_ms = round(self._limits.reader_grace_seconds * 1000)
         envelope = Envelope(
-            version=ENVELOPE_VERSION,
+            version=envelope_version(request),
             generation_id=generation_id,
             tenant=call.tenant,
             request=request,

@@ -31,6 +31,10 @@ PACKED_AUDIO_BYTES_PER_SECOND = 8_000
 MAX_AUDIO_SECONDS = 30
 """Longer audio is refused by the worker; at a higher rate the same bytes last shorter."""
 
+PLAIN_ENVELOPE_VERSION = 1
+CANDIDATES_ENVELOPE_VERSION = 2
+"""Of requests with several candidates, which not every worker that reads 1 knows of."""
+
 SMALLEST_BUCKET = 1024
 MAX_AFFINE_MEDIA = 2
 
@@ -41,6 +45,7 @@ class Load:
 
     prompt_tokens: int
     max_output_tokens: int
+    sequences: int
     needs: Needs
     affinity: tuple[str, ...]
 
@@ -52,14 +57,23 @@ def load_of(
     prompt_tokens = _text_tokens(request) + sum(map(_media_tokens, media))
     asked = request.generation_config.max_output_tokens
     most = asked or card.max_output_tokens
+    sequences = max(1, request.generation_config.candidate_count)
     needs = Needs(
+        envelope_version=envelope_version(request),
         # An answer whose length nobody asked for takes what the worker's context leaves.
         context_tokens=min(_bucket(prompt_tokens + asked), card.context_tokens),
         media="".join(sorted({item.mime_type[0] for item in media})),
         adapter=request.adapter,
     )
     affinity = tuple(_affinity(request, media, tenant))
-    return Load(max(1, prompt_tokens), max(1, most), needs, affinity)
+    return Load(max(1, prompt_tokens), max(1, most), sequences, needs, affinity)
+
+
+def envelope_version(request: GenerationRequest) -> int:
+    """The oldest version of the envelope that says all of the request."""
+    if request.generation_config.candidate_count > 1:
+        return CANDIDATES_ENVELOPE_VERSION
+    return PLAIN_ENVELOPE_VERSION
 
 
 def _text_tokens(request: GenerationRequest) -> int:

@@ -12,7 +12,15 @@ from facet.api.v1 import (
     generation_pb2,
     inference_service_pb2,
 )
-from facet.client import FinishReason, FunctionCall, Queued, Started, TextDelta, ThoughtDelta
+from facet.client import (
+    CandidateFinished,
+    FinishReason,
+    FunctionCall,
+    Queued,
+    Started,
+    TextDelta,
+    ThoughtDelta,
+)
 from facet.client.content import struct
 from facet.client.generation import StreamState, from_response
 
@@ -236,3 +244,72 @@ def test_the_reason_is_unknown_when_a_later_version_sends_it() -> None:
     message = inference_service_pb2.GenerateContentResponse(candidates=[candidate])
 
     assert from_response(message).finish_reason is FinishReason.UNKNOWN
+
+
+def of(index: int, event: event_pb2.Event) -> event_pb2.Event:
+    event.candidate_index = index
+    return event
+
+
+def candidate_end(offset: int, reason: generation_pb2.FinishReason.ValueType) -> event_pb2.Event:
+    ended = event_pb2.CandidateFinished(finish_reason=reason, stop_sequence="!")
+    return event_pb2.Event(offset=offset, candidate_finished=ended)
+
+
+def test_candidates_are_gathered_apart_when_their_events_take_turns() -> None:
+    state = StreamState()
+    events = state.feed(
+        response(
+            text(0, "a", 0),
+            of(1, text(1, "x", 0)),
+            of(1, call(2)),
+            of(1, candidate_end(3, generation_pb2.FINISH_REASON_TOOL_CALLS)),
+            text(4, "b", 1),
+            candidate_end(5, generation_pb2.FINISH_REASON_MAX_TOKENS),
+            finished(6, finish_reason=generation_pb2.FINISH_REASON_MAX_TOKENS),
+        )
+    )
+
+    assert [getattr(event, "candidate_index", None) for event in events] == [0, 1, 1, 1, 0, 0, None]
+    assert events[3] == CandidateFinished(3, 1, FinishReason.TOOL_CALLS, "!")
+    generation = state.result()
+    assert (generation.text, generation.finish_reason) == ("ab", FinishReason.MAX_TOKENS)
+    assert generation.function_calls == ()
+    first, second = generation.candidates
+    assert (first.index, first.text, first.content) == (0, "ab", generation.content)
+    assert (second.index, second.text, second.finish_reason) == (1, "x", FinishReason.TOOL_CALLS)
+    assert [each.candidate_index for each in second.function_calls] == [1]
+    kinds = [part.WhichOneof("data") for part in second.content.parts]
+    assert kinds == ["text", "function_call"]
+
+
+def test_all_candidates_are_void_when_the_generation_restarts() -> None:
+    state = StreamState()
+    state.feed(response(text(0, "a", 0), of(1, text(1, "x", 0)), of(2, text(2, "y", 0))))
+    state.feed(response(event_pb2.Event(offset=3, restarted=event_pb2.Restarted(worker="w2"))))
+    state.feed(response(of(1, text(4, "z", 0)), finished(5)))
+
+    assert [each.text for each in state.result().candidates] == ["", "z"]
+
+
+def test_a_stream_is_refused_when_the_text_of_one_candidate_has_a_gap() -> None:
+    state = StreamState()
+    state.feed(response(text(0, "abc", 0), of(1, text(1, "x", 0))))
+
+    with pytest.raises(facet.StreamCorruptedError):
+        state.feed(response(of(1, text(2, "y", 3))))
+
+
+def test_all_candidates_are_read_when_the_call_is_unary() -> None:
+    candidates = [
+        inference_service_pb2.Candidate(
+            index=index,
+            content=content_pb2.Content(parts=[content_pb2.Part(text=text)]),
+            finish_reason=generation_pb2.FINISH_REASON_STOP,
+        )
+        for index, text in enumerate(("a", "b"))
+    ]
+    generation = from_response(inference_service_pb2.GenerateContentResponse(candidates=candidates))
+
+    assert generation.text == "a"
+    assert [(each.index, each.text) for each in generation.candidates] == [(0, "a"), (1, "b")]

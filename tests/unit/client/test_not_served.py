@@ -51,6 +51,7 @@ OPTIONS: GenerateOptions = {
     "max_output_tokens": 5,
     "min_output_tokens": 1,
     "stop_sequences": ["x"],
+    "candidate_count": 2,
     "seed": 1,
     "presence_penalty": 1.0,
     "frequency_penalty": 1.0,
@@ -77,14 +78,13 @@ SERVED = {
     "model", "contents", "system_instruction", "tools", "tool_config", "generation_config",
     "priority", "session_id", "request_id", "on_disconnect", "accept_restart", "retention",
     "temperature", "top_p", "top_k", "max_output_tokens", "min_output_tokens", "stop_sequences",
-    "seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "logprobs", "thinking",
-    "enabled", "include_thoughts", "text", "inline_data", "function_call", "function_response",
-    "thought", "allowed_function_names",
+    "candidate_count", "seed", "presence_penalty", "frequency_penalty", "repetition_penalty",
+    "logprobs", "thinking", "enabled", "include_thoughts", "text", "inline_data", "function_call",
+    "function_response", "thought", "allowed_function_names",
 }  # fmt: skip
 
 CONFIGS: dict[str, generation_pb2.GenerationConfig] = {
     "min_p": generation_pb2.GenerationConfig(min_p=0.1),
-    "candidate_count": generation_pb2.GenerationConfig(candidate_count=2),
     "response_logprobs": generation_pb2.GenerationConfig(response_logprobs=True),
     "response_grammar": generation_pb2.GenerationConfig(response_grammar="root ::= 'a'"),
 }

@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from facet.api.v1.content_pb2 import ROLE_MODEL, FunctionCall
 from facet.api.v1.event_pb2 import (
+    CandidateFinished,
     Event,
     Finished,
     Logprobs,
@@ -18,7 +19,13 @@ from facet.api.v1.event_pb2 import (
     TokenLogprob,
     Withheld,
 )
-from facet.api.v1.generation_pb2 import FINISH_REASON_STOP, Timings, UsageMetadata
+from facet.api.v1.generation_pb2 import (
+    FINISH_REASON_CANCELLED,
+    FINISH_REASON_MAX_TOKENS,
+    FINISH_REASON_STOP,
+    Timings,
+    UsageMetadata,
+)
 from facet.gateway.folding import AnswerFold
 
 pytestmark = pytest.mark.unit
@@ -97,3 +104,33 @@ def test_candidates_are_kept_apart_when_there_are_several() -> None:
     )
     candidates = fold.to_response("g", "nano").candidates
     assert [(c.index, c.content.parts[0].text) for c in candidates] == [(0, "aA"), (1, "bB")]
+
+
+def _candidate_end(index: int) -> Event:
+    finished = CandidateFinished(finish_reason=FINISH_REASON_MAX_TOKENS)
+    return Event(candidate_index=index, candidate_finished=finished)
+
+
+def test_each_candidate_has_its_own_reason_when_it_ended_by_itself() -> None:
+    fold = AnswerFold(include_thoughts=False)
+    fold.add([_text("a"), _candidate_end(1), Event(candidate_index=2, withheld=Withheld())])
+    fold.add([Event(finished=Finished(finish_reason=FINISH_REASON_CANCELLED))])
+    candidates = fold.to_response("g", "nano").candidates
+    assert [candidate.finish_reason for candidate in candidates] == [
+        FINISH_REASON_CANCELLED,
+        FINISH_REASON_MAX_TOKENS,
+        FINISH_REASON_CANCELLED,
+    ]
+
+
+def test_all_candidates_are_void_when_restarted() -> None:
+    fold = AnswerFold(include_thoughts=False)
+    fold.add([_text("a"), Event(candidate_index=1, text_delta=TextDelta(text="b"))])
+    fold.add([_candidate_end(1), Event(restarted=Restarted())])
+    fold.add([Event(candidate_index=index, text_delta=TextDelta(text="c")) for index in (1, 0)])
+    fold.add([Event(finished=FINISHED)])
+    answer = fold.to_response("g", "nano")
+    assert [(c.index, c.content.parts[0].text, c.finish_reason) for c in answer.candidates] == [
+        (0, "c", FINISH_REASON_STOP),
+        (1, "c", FINISH_REASON_STOP),
+    ]

@@ -115,6 +115,18 @@ async def test_submission_carries_what_the_store_enforces_when_set() -> None:
     )
 
 
+async def test_only_able_workers_are_asked_when_there_are_several_candidates() -> None:
+    queue = RecordingQueue()
+    for count in (1, 3):
+        request = _request()
+        request.generation_config.candidate_count = count
+        await _intake(queue).accept(request, FakeCall())
+    plain, several = queue.submissions
+    versions = [Envelope.FromString(each.envelope).version for each in (plain, several)]
+    assert versions == [each.needs.envelope_version for each in (plain, several)] == [1, 2]
+    assert (plain.sequences, several.sequences) == (1, 3)
+
+
 async def test_envelope_names_tenant_model_and_trace_when_queued() -> None:
     queue = RecordingQueue()
     metadata = [("traceparent", TRACEPARENT), ("tracestate", "v=1"), ("tenant", "mallory")]

@@ -11,7 +11,7 @@ from facet.api.queue.v1.envelope_pb2 import MediaItem
 from facet.api.v1.content_pb2 import ROLE_MODEL, Content, Part
 from facet.api.v1.generation_pb2 import GenerationConfig, GenerationRequest
 from facet.core.models import NANO
-from facet.gateway.load import load_of
+from facet.gateway.load import envelope_version, load_of
 from facet.queue.values import Needs
 
 pytestmark = pytest.mark.unit
@@ -90,3 +90,15 @@ def test_prefix_is_the_same_when_a_conversation_goes_on() -> None:
     assert len(names[0]) == 1
     assert names[0] == names[1]
     assert load_of(_request(), [], NANO, "alice").affinity == ()
+
+
+@pytest.mark.parametrize(("count", "sequences", "version"), [(None, 1, 1), (1, 1, 1), (5, 5, 2)])
+def test_candidates_take_seats_and_an_able_worker_when_there_are_several(
+    count: int | None, sequences: int, version: int
+) -> None:
+    request = _request(asked=100)
+    if count is not None:
+        request.generation_config.candidate_count = count
+    load = load_of(request, [], NANO, "alice")
+    assert (load.sequences, load.max_output_tokens) == (sequences, 100)
+    assert load.needs.envelope_version == envelope_version(request) == version

@@ -483,9 +483,9 @@ class LogStep(_message.Message):
     offset: _builtins.int
     """Position in the log."""
     what: _builtins.str
-    """The kind of event: started, resumed, restarted or finished."""
+    """The kind of event: started, resumed, restarted, candidate_finished or finished."""
     detail: _builtins.str
-    """The worker, or the finish reason."""
+    """The worker, or the finish reason, with the candidate it is of."""
     def __init__(
         self,
         *,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from facet.api.v1.generation_pb2 import GenerationConfig
 from facet.core.models import ModelCard
 from facet.gateway.validation.findings import Findings
+from facet.queue.id_words import MAX_CANDIDATES
 
 PATH = "request.generation_config"
 MAX_TEMPERATURE = 2.0
 MAX_PENALTY = 2.0
 MAX_STOP_SEQUENCES = 16
 MAX_STOP_SEQUENCE_BYTES = 256
-MAX_CANDIDATES = 8
 MAX_LOGPROBS = 20
 MEDIA_RESOLUTIONS_TOKENS = (0, 70, 140, 280, 560, 1120)
 
@@ -86,8 +86,6 @@ def _check_thinking(config: GenerationConfig, card: ModelCard, findings: Finding
 def _check_unserved(config: GenerationConfig, findings: Findings) -> None:
     if config.HasField("candidate_count"):
         findings.within(f"{PATH}.candidate_count", config.candidate_count, 1, MAX_CANDIDATES)
-        if config.candidate_count > 1:
-            findings.unserved(f"{PATH}.candidate_count")
     findings.within(f"{PATH}.logprobs", config.logprobs, 0, MAX_LOGPROBS)
     if config.response_logprobs:
         findings.unserved(f"{PATH}.response_logprobs")

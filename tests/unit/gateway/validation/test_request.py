@@ -93,7 +93,7 @@ def test_field_is_named_when_it_is_not_served(field: str, value: str | bool) -> 
 
 
 def test_wrong_field_comes_first_when_another_is_not_served() -> None:
-    assert wrong_fields(configured(temperature=3, candidate_count=2)) == [
+    assert wrong_fields(configured(temperature=3, response_regex="a")) == [
         "request.generation_config.temperature"
     ]
 

@@ -32,6 +32,7 @@ MOST = NANO.max_output_tokens
         {"stop_sequences": ["\n", "ü" * 128] * 8},
         {"presence_penalty": -2.0, "frequency_penalty": 2.0, "repetition_penalty": 2.0},
         {"candidate_count": 1},
+        {"candidate_count": 8},
         {"thinking": ThinkingConfig(enabled=True, include_thoughts=True)},
     ],
 )
@@ -81,7 +82,6 @@ def test_field_is_named_when_it_is_out_of_bounds(fields: dict[str, Any], wrong: 
 @pytest.mark.parametrize(
     ("fields", "feature"),
     [
-        ({"candidate_count": 2}, "candidate_count"),
         ({"response_logprobs": True}, "response_logprobs"),
         ({"response_json_schema": Struct()}, "response_json_schema"),
         ({"response_regex": ""}, "response_regex"),

@@ -75,14 +75,16 @@ class Claimer:
 
     async def _claim(self, limit: int) -> ClaimResult | None:
         """One claim, repeated under its nonce until it is answered; None when stopped before."""
+        room = self._room(limit)
         claim = Claim(
             worker=self._worker,
             nonce=secrets.token_hex(16),
-            limit=limit,
+            # Seats that are not there are for the candidates of one request.
+            limit=limit if room.free_sequences == limit else 1,
             held=len(self._runs),
             fingerprint=self._engine.fingerprint,
             offers=self._offers,
-            room=self._room(limit),
+            room=room,
         )
         while True:
             try:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.queue_contract import (
     admitting,
+    candidates,
     claiming,
     ending,
     fitting,
@@ -45,6 +46,10 @@ class TestOrder(ordering.OrderContract):
 
 
 class TestFit(fitting.FitContract):
+    pass
+
+
+class TestCandidates(candidates.CandidateContract):
     pass
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from facet.api.v1 import event_pb2, generation_pb2, inference_service_pb2
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import Priority, Submission
+from facet.queue.values import Needs, Priority, Submission
 from tests.unit.worker.scripted import TENANT, envelope
 
 _READY_SECONDS = 20.0
@@ -101,10 +101,22 @@ async def submit(
 ) -> str:
     """Queue a request; returns its generation id."""
     generation_id = f"g-0-{secrets.token_hex(16)}"
-    data = envelope(generation_id, made).SerializeToString()
-    await queue.submit(
-        Submission(generation_id, TENANT, data, Priority.STANDARD, deadline_ms, 60_000, None)
+    sequences = max(1, made.generation_config.candidate_count)
+    version = 2 if sequences > 1 else 1
+    data = envelope(generation_id, made)
+    data.version = version
+    submission = Submission(
+        generation_id=generation_id,
+        tenant=TENANT,
+        envelope=data.SerializeToString(),
+        priority=Priority.STANDARD,
+        deadline_ms=deadline_ms,
+        retention_ms=60_000,
+        reader_grace_ms=None,
+        sequences=sequences,
+        needs=Needs(envelope_version=version),
     )
+    await queue.submit(submission)
     return generation_id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 from google.protobuf import json_format
 
@@ -116,11 +117,12 @@ def envelope(generation_id: str, made: generation_pb2.GenerationRequest) -> enve
     )
 
 
-async def submit(queue: MemoryQueue, generation_id: str, data: bytes) -> None:
+async def submit(
+    queue: MemoryQueue, generation_id: str, data: bytes, *, sequences: int = 1
+) -> None:
     """Queue an envelope."""
-    await queue.submit(
-        Submission(generation_id, TENANT, data, Priority.STANDARD, 60_000, 60_000, None)
-    )
+    submission = Submission(generation_id, TENANT, data, Priority.STANDARD, 60_000, 60_000, None)
+    await queue.submit(replace(submission, sequences=sequences))
 
 
 async def claim(queue: MemoryQueue, nonce: str, fingerprint: str = "simulated-1") -> Claimed:
@@ -177,7 +179,9 @@ class Bench:
         self.media = media or MemoryMediaStore()
         self.engine = engine or PacedEngine()
         self.writer = LogWriter(self.queue)
-        self.place = Workplace("worker", self.engine, self.media, asyncio.Semaphore(8))
+        self.place = Workplace(
+            "worker", self.engine, self.media, asyncio.Semaphore(self.engine.capacity)
+        )
         self._writing = asyncio.create_task(self.writer.run())
 
     def run(self, claimed: Claimed) -> Run:

@@ -11,13 +11,22 @@ from dataclasses import replace
 import pytest
 
 from facet.core.errors import StoreUnavailableError
+from facet.queue.id_words import MAX_CANDIDATES
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import Claim, ClaimResult
 from facet.worker import claimer as claimer_module
 from facet.worker.claimer import Claimer
 from facet.worker.engine.simulated import SimulatedEngine
 from facet.worker.runs import Runs
-from tests.unit.worker.scripted import Bench, PacedEngine, envelope, request, submit, until
+from tests.unit.worker.scripted import (
+    Bench,
+    PacedEngine,
+    envelope,
+    events_of,
+    request,
+    submit,
+    until,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -86,6 +95,40 @@ async def test_no_more_is_held_than_capacity_and_claim_ahead() -> None:
         await until(lambda: len(runs) == 0 and len(queue.claims) > 3, 10)
         assert (await queue.depth()).waiting == 0
     assert max(claim.held + claim.limit for claim in queue.claims) == 3
+
+
+async def submit_candidates(queue: MemoryQueue, name: str, count: int) -> None:
+    made = request(generationConfig={"candidateCount": count})
+    await submit(queue, name, envelope(name, made).SerializeToString(), sequences=count)
+
+
+async def test_seats_of_all_candidates_are_taken_when_a_request_has_several() -> None:
+    queue = RecordingQueue()
+    await submit_candidates(queue, "several", 2)
+    await submit_many(queue, 3)
+    async with claiming(queue) as (runs, _, bench):
+        await until(lambda: len(runs) == 2, 5)
+        assert runs.sequences() == 3
+        assert (await queue.depth()).waiting == 2
+        assert isinstance(bench.engine, Small)
+        bench.engine.allow(10_000)
+        await until(lambda: len(runs) == 0, 10)
+
+
+async def test_a_request_is_taken_alone_when_it_has_more_candidates_than_there_are_seats() -> None:
+    queue = RecordingQueue()
+    await submit_candidates(queue, "most", MAX_CANDIDATES)
+    await submit_many(queue, 1)
+    async with claiming(queue) as (runs, _, bench):
+        await until(lambda: len(runs) == 1, 5)
+        assert runs.sequences() == MAX_CANDIDATES
+        assert isinstance(bench.engine, Small)
+        await asyncio.wait_for(bench.engine.starved.wait(), 5)
+        assert (len(runs), bench.engine.running()) == (1, 2)
+        bench.engine.allow(10_000)
+        await until(lambda: len(runs) == 0 and len(queue.claims) > 2, 10)
+    events = await events_of(queue, "most")
+    assert sum(event.HasField("candidate_finished") for event in events) == MAX_CANDIDATES
 
 
 async def test_what_comes_later_is_claimed_at_once_when_the_worker_waited() -> None:

@@ -82,7 +82,7 @@ def judge(outcome: Outcome, losses: Sequence[StoreLoss]) -> Verdict:
     end, reason = _end_of(outcome)
     verdict = Verdict(end, reason, _is_planted(outcome, end, is_touched))
     for delivery in outcome.deliveries():
-        verdict.wrong += events_faults(delivery.events, outcome.plan.answer)
+        verdict.wrong += events_faults(delivery.events, outcome.plan.answers)
         if delivery.other_ids and not is_touched:
             verdict.wrong.append(f"its id names {len(delivery.other_ids) + 1} generations")
         verdict.wrong += [note for note in delivery.transient if note.startswith("after the end")]
@@ -121,10 +121,13 @@ def _judge_response(outcome: Outcome, verdict: Verdict) -> None:
     response = outcome.main.response
     if response is None:
         return
-    if response.generation_id != outcome.main.generation_id or len(response.candidates) != 1:
+    if response.generation_id != outcome.main.generation_id:
         verdict.wrong.append("the response is another generation's")
         return
-    verdict.wrong += response_faults(response, outcome.plan.answer)
+    if len(response.candidates) != len(outcome.plan.answers):
+        verdict.wrong.append(f"the response has {len(response.candidates)} candidates")
+        return
+    verdict.wrong += response_faults(response, outcome.plan.answers)
 
 
 def _judge_repeats(outcome: Outcome, verdict: Verdict, is_touched: bool) -> None:
@@ -144,7 +147,7 @@ def _judge_reread(outcome: Outcome, verdict: Verdict, is_touched: bool) -> None:
     reread = outcome.reread
     if reread is None:
         return
-    verdict.wrong += [f"reread: {f}" for f in events_faults(reread.events, outcome.plan.answer)]
+    verdict.wrong += [f"reread: {f}" for f in events_faults(reread.events, outcome.plan.answers)]
     problem = _reread_problem(outcome.main, reread)
     if problem:
         (verdict.notes if is_touched else verdict.wrong).append(problem)

@@ -3,7 +3,8 @@
 It is written from the documented definition alone and imports nothing of the engine, so that an
 error of either shows as a difference. Ids: 1 ends, 2 and 3 enclose thoughts, 4 and 5 a call, 16
 plus a byte stands for that byte, from 272 on come whole words. Each id is chosen by a keyed hash
-of the prompt's ids and all ids before it.
+of the prompt's ids and all ids before it. The prompt of candidate i > 0 has the number i as a last
+id.
 """
 
 from __future__ import annotations
@@ -50,12 +51,21 @@ class Answer:
     thought_lengths: Sequence[int]
 
 
-def answer_of(request: generation_pb2.GenerationRequest) -> Answer:
+def answers_of(request: generation_pb2.GenerationRequest) -> tuple[Answer, ...]:
+    """The right answer of each candidate, by index."""
+    count = request.generation_config.candidate_count or 1
+    return tuple(answer_of(request, candidate) for candidate in range(count))
+
+
+def answer_of(request: generation_pb2.GenerationRequest, candidate: int = 0) -> Answer:
     """The one right answer to a request without media, by its generation config."""
     config = request.generation_config
     prompt = prompt_bytes(request)
     limit = config.max_output_tokens or _MAX_OUTPUT_TOKENS
-    spoken = _speak(prompt, config.thinking.enabled, _tool(request), config.min_output_tokens)
+    state = _Hash(prompt)
+    if candidate:
+        state.add(candidate)
+    spoken = _speak(state, config.thinking.enabled, _tool(request), config.min_output_tokens)
     ids = list(itertools.islice(spoken, limit))
     return _Reading(ids, config).answer(len(prompt))
 
@@ -106,9 +116,8 @@ _NEXT = {
 }
 
 
-def _speak(prompt: bytes, thinks: bool, tool: str | None, minimum: int) -> Iterator[int]:
+def _speak(state: _Hash, thinks: bool, tool: str | None, minimum: int) -> Iterator[int]:
     """All ids up to the end, as if nothing limited or stopped them."""
-    state = _Hash(prompt)
     spoken = 0
 
     def say(token_id: int) -> int:

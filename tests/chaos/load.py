@@ -9,11 +9,14 @@ from enum import Enum
 from functools import cached_property
 
 from facet.api.v1 import content_pb2, generation_pb2
-from tests.chaos.expected import Answer, answer_of
+from tests.chaos.expected import Answer, answers_of
 
 _ORDINARY_SECONDS = 90.0
 _LONG_TOKENS = 500
 """Longer than any short deadline, and than the grace after which an abandoned request ends."""
+
+_SHARE_OF_SEVERAL = 0.08
+"""Of requests that ask for several candidates."""
 
 _PHRASES = (
     "Tell me about the river",
@@ -73,9 +76,9 @@ class Plan:
     cut_after: int = 0
 
     @cached_property
-    def answer(self) -> Answer:
-        """What the simulated engine must say."""
-        return answer_of(self.request)
+    def answers(self) -> tuple[Answer, ...]:
+        """What the simulated engine must say, as each candidate."""
+        return answers_of(self.request)
 
 
 class Load:
@@ -136,6 +139,8 @@ class Load:
         if rng.random() < 0.25:
             for name in rng.sample(_TOOLS, rng.randint(1, 2)):
                 request.tools.add().function_declarations.add(name=name, description="a tool")
+        if rng.random() < _SHARE_OF_SEVERAL:
+            config.candidate_count = rng.randint(2, 3)
         return request
 
     def _limit(self, request: generation_pb2.GenerationRequest, kind: Kind) -> None:
@@ -147,7 +152,7 @@ class Load:
             config.min_output_tokens = rng.randint(10, 90)
         if rng.random() < 0.3:
             config.stop_sequences.append(rng.choice(_SELDOM))
-            text = answer_of(request).text
+            text = rng.choice(answers_of(request)).text
             if rng.random() < 0.7 and len(text) > 20:
                 # What stands in the answer's later half, from the middle of words and characters.
                 start = rng.randrange(len(text) // 2, len(text) - 8)

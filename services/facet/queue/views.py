@@ -110,7 +110,7 @@ class Depth:
     """A queue's state: what waits by class (suspects count in their class), and what is leased.
 
     `drain_tokens_per_second` is the rate at which estimated tokens leave the queue, 0 when nothing
-    left it lately. `mean_output_tokens` is learned from ended requests.
+    left it lately. `mean_output_tokens` is that of a candidate, learned from ended requests.
     """
 
     classes: dict[Priority, ClassDepth]

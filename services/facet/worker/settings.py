@@ -50,7 +50,7 @@ class WorkerSettings(ServiceSettings):
     drafter_dir: Path | None = None
     """MTP drafter; unset takes nano's."""
     max_sequences: int = Field(default=8, ge=1, le=1024)
-    """Requests that the engine runs at once."""
+    """Candidates that the engine runs at once; most requests have one."""
     max_batched_tokens: int = Field(default=2560, ge=256)
     """Tokens of one engine step; holds the two largest media of a prompt together."""
     speculative_tokens: int = Field(default=3, ge=0, le=8)

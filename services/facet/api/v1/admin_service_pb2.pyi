@@ -184,7 +184,7 @@ class Queue(_message.Message):
     drain_tokens_per_second: _builtins.float
     """Estimated tokens that leave the queue in a second; 0 when nothing left it lately."""
     mean_output_tokens: _builtins.int
-    """Expected output of a request, learned from those that ended."""
+    """Expected output of a candidate, learned from requests that ended."""
     @_builtins.property
     def oldest_age(self) -> _duration_pb2.Duration:
         """Age of the oldest that waits."""

@@ -8,7 +8,6 @@ import signal
 import pytest
 
 import facet
-from facet.api.v1 import generation_pb2
 from facet.client import GenerateOptions, Resumed, Started, TextDelta
 from facet.queue.redis_queue import RedisQueue
 from tests.support.conditions import until
@@ -58,26 +57,6 @@ async def test_candidates_see_the_same_image(client: facet.AsyncClient) -> None:
     several = await client.generate(contents(example), temperature=0.0, candidate_count=2)
     assert [each.text for each in several.candidates] == [alone.text] * 2
     assert several.usage.prompt_tokens_by_modality == alone.usage.prompt_tokens_by_modality
-
-
-@pytest.mark.parametrize(
-    ("seed", "seeds"),
-    [(None, [None, None]), (7, [7, 8]), (-1, [None, 0]), (2**63 - 1, [2**63 - 1, -(2**63)])],
-)
-def test_each_candidate_has_a_seed_of_its_own_when_one_is_given(
-    seed: int | None, seeds: list[int | None]
-) -> None:
-    from facet.worker.engine.sampling import sampling_params  # noqa: PLC0415 - imports vLLM
-
-    config = generation_pb2.GenerationConfig(seed=seed)
-    made = [
-        sampling_params(
-            config, defaults={}, max_tokens=9, emitted=0, candidate=candidate, restores_state=True
-        )
-        for candidate in range(2)
-    ]
-    # vLLM takes -1 for no seed.
-    assert [each.seed for each in made] == seeds
 
 
 async def test_sampled_candidates_are_all_answered_when_there_is_a_seed(

@@ -312,3 +312,23 @@ async def test_bad_requests_are_refused_and_the_engine_lives_on(engine: Any) -> 
         await generate(engine, request("x", generationConfig={"temperature": -3}))
     await engine.check()
     assert ids_of(await generate(engine, request("x", generationConfig=GREEDY)))
+
+
+@pytest.mark.parametrize(
+    ("seed", "seeds"),
+    [(None, [None, None]), (7, [7, 8]), (-1, [None, 0]), (2**63 - 1, [2**63 - 1, -(2**63)])],
+)
+def test_each_candidate_has_a_seed_of_its_own_when_one_is_given(
+    engine: Any, seed: int | None, seeds: list[int | None]
+) -> None:
+    from facet.worker.engine.sampling import sampling_params  # noqa: PLC0415 - imports vLLM
+
+    config = generation_pb2.GenerationConfig(seed=seed)
+    made = [
+        sampling_params(
+            config, defaults={}, max_tokens=9, emitted=0, candidate=candidate, restores_state=True
+        )
+        for candidate in range(2)
+    ]
+    # vLLM takes -1 for no seed.
+    assert [each.seed for each in made] == seeds

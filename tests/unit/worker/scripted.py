@@ -179,9 +179,8 @@ class Bench:
         self.media = media or MemoryMediaStore()
         self.engine = engine or PacedEngine()
         self.writer = LogWriter(self.queue)
-        self.place = Workplace(
-            "worker", self.engine, self.media, asyncio.Semaphore(self.engine.capacity)
-        )
+        slots = asyncio.Semaphore(min(8, self.engine.capacity))
+        self.place = Workplace("worker", self.engine, self.media, slots)
         self._writing = asyncio.create_task(self.writer.run())
 
     def run(self, claimed: Claimed) -> Run:

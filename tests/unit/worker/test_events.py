@@ -110,3 +110,17 @@ def test_each_event_has_the_logprobs_of_its_ids_when_they_are_asked_for() -> Non
     assert [each.token_id for each in thought.logprobs.tokens] == [0]
     assert [each.token_id for each in text.logprobs.tokens] == [1, 2]
     assert [(top.token_id, top.token) for top in text.logprobs.tokens[0].top] == [(9, "n")]
+
+
+def test_ranges_and_logprobs_are_the_candidates_own_when_there_are_several() -> None:
+    builder = EventBuilder(0, include_thoughts=False, candidates=2)
+    builder.step([text("abc"), text("d")], 2, candidate=0)
+    logprobs = [TokenLogprob(7, "x", -0.5)]
+    (second,) = builder.step([text("x")], 1, logprobs, candidate=1)
+    (first,) = builder.step([text("e")], 1, candidate=0)
+    ended = builder.candidate_finished(event_pb2.CandidateFinished(), 1)
+    last = builder.finished(event_pb2.Finished())
+    assert ranges([second, first, ended, last]) == [(1, 0, 1), (2, 2, 3), (3, 1, 1), (4, 4, 4)]
+    assert [event.candidate_index for event in (second, first, ended, last)] == [1, 0, 1, 0]
+    assert (second.text_delta.text_start, first.text_delta.text_start) == (0, 4)
+    assert [each.token_id for each in second.logprobs.tokens] == [7]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.chaos.load import Kind, Plan
 _PAUSE_SECONDS = 0.2
 _BEHIND_PAUSE_SECONDS = 0.5
 _SLOW_READ_SECONDS = 0.25
+_REREAD_SECONDS = 30.0
+_REREADERS = 24
 _GENERATION_ID = "facet-generation-id"
 
 DROPPED = "DROPPED"
@@ -59,6 +62,17 @@ class Client:
             await asyncio.gather(self._read(outcome, outcome.main), self._contradict(outcome))
         else:
             await self._read(outcome, outcome.main)
+
+    async def reread_all(self, outcomes: Sequence[Outcome]) -> None:
+        """Attach to every accepted generation from its beginning; keep that in its outcome."""
+        seats = asyncio.Semaphore(_REREADERS)
+
+        async def read(outcome: Outcome) -> None:
+            async with seats:
+                outcome.reread = await self.reread(outcome.main.generation_id, _REREAD_SECONDS)
+
+        accepted = [outcome for outcome in outcomes if outcome.main.generation_id]
+        await asyncio.gather(*(read(outcome) for outcome in accepted))
 
     async def reread(self, generation_id: str, timeout_seconds: float) -> Delivery:
         """The whole log of a generation, as an attaching reader gets it."""

@@ -58,17 +58,30 @@ async def running_cluster(
     gateways: int,
     workers: int,
     worker_settings: Mapping[str, str],
+    gateway_settings: Mapping[str, str] | None = None,
+    gateway_release: Path | None = None,
+    worker_release: Path | None = None,
     ready_seconds: float = _READY_SECONDS,
 ) -> AsyncIterator[Cluster]:
-    """A cluster that serves; ended with the context. Errors: TimeoutError, RuntimeError."""
+    """A cluster that serves; ended with the context. Errors: TimeoutError, RuntimeError.
+
+    Releases are those that the processes begin with, see `Process`.
+    """
     store = Store(folder / "store")
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(gateways)]
     cluster = Cluster(
         store,
-        [_gateway(i, folder, store, address) for i, address in enumerate(addresses)],
+        [
+            _gateway(i, folder, store, address, gateway_settings or {})
+            for i, address in enumerate(addresses)
+        ],
         [_worker(i, folder, store, worker_settings) for i in range(workers)],
         addresses,
     )
+    for gateway in cluster.gateways:
+        gateway.release = gateway_release
+    for worker in cluster.workers:
+        worker.release = worker_release
     processes = [*cluster.gateways, *cluster.workers]
     waiters = ThreadPoolExecutor(len(processes))
     keepers: list[asyncio.Task[None]] = []
@@ -86,15 +99,19 @@ async def running_cluster(
         store.stop()
 
 
-def _gateway(index: int, folder: Path, store: Store, address: str) -> Process:
+def _gateway(
+    index: int, folder: Path, store: Store, address: str, settings: Mapping[str, str]
+) -> Process:
     def environment(life: int, ready_file: Path) -> dict[str, str]:
         del life
-        return {
-            "FACET_GATEWAY_LISTEN": address,
-            "FACET_GATEWAY_REDIS_URL": store.url,
-            "FACET_GATEWAY_ADDRESS_FILE": str(ready_file),
-            "FACET_GATEWAY_LOG_LEVEL": "WARNING",
+        fields = {
+            "LISTEN": address,
+            "REDIS_URL": store.url,
+            "ADDRESS_FILE": str(ready_file),
+            "LOG_LEVEL": "WARNING",
+            **settings,
         }
+        return {f"FACET_GATEWAY_{name}": value for name, value in fields.items()}
 
     return Process(f"gateway-{index}", "facet.gateway", folder, environment)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -48,7 +48,7 @@ class Kind(Enum):
     POISON = "poison"
 
 
-_SHARES = {
+SHARES: Mapping[Kind, float] = {
     Kind.STREAM: 0.72,
     Kind.UNARY: 0.09,
     Kind.SUBMIT: 0.03,
@@ -82,10 +82,24 @@ class Plan:
 
 
 class Load:
-    """`requests` plans, `poisons` of them in its first half kill every worker that runs them."""
+    """`requests` plans, `poisons` of them in its first half kill every worker that runs them.
 
-    def __init__(self, rng: random.Random, *, requests: int, poisons: int) -> None:
+    `shares` tells how often each kind is drawn; `min_tokens` is the range of the least length of
+    all answers, without it a few have one.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        *,
+        requests: int,
+        poisons: int,
+        shares: Mapping[Kind, float] = SHARES,
+        min_tokens: tuple[int, int] | None = None,
+    ) -> None:
         self._rng = rng
+        self._shares = shares
+        self._min_tokens = min_tokens
         self._requests = requests
         half = range(requests // 10, requests // 2)
         self._poisoned = set(rng.sample(half, min(poisons, len(half))))
@@ -98,8 +112,9 @@ class Load:
 
     def _kind(self, number: int) -> Kind:
         # Abandoned and poisoned requests hold a worker long: none at the end of a run.
-        kinds = [kind for kind in _SHARES if kind is not Kind.DROP or number < self._requests * 0.8]
-        return self._rng.choices(kinds, [_SHARES[kind] for kind in kinds])[0]
+        shares = self._shares
+        kinds = [kind for kind in shares if kind is not Kind.DROP or number < self._requests * 0.8]
+        return self._rng.choices(kinds, [shares[kind] for kind in kinds])[0]
 
     def _plan(self, number: int, kind: Kind) -> Plan:
         request = self._request(number)
@@ -148,7 +163,9 @@ class Load:
         rng, config = self._rng, request.generation_config
         if kind in (Kind.DROP, Kind.DEADLINE):
             return
-        if rng.random() < 0.1:
+        if self._min_tokens is not None:
+            config.min_output_tokens = rng.randint(*self._min_tokens)
+        elif rng.random() < 0.1:
             config.min_output_tokens = rng.randint(10, 90)
         if rng.random() < 0.3:
             config.stop_sequences.append(rng.choice(_SELDOM))
@@ -157,5 +174,6 @@ class Load:
                 # What stands in the answer's later half, from the middle of words and characters.
                 start = rng.randrange(len(text) // 2, len(text) - 8)
                 config.stop_sequences.append(text[start : start + rng.randint(2, 8)])
+        least = config.min_output_tokens
         if rng.random() < 0.15:
-            config.max_output_tokens = rng.randint(max(10, config.min_output_tokens), 140)
+            config.max_output_tokens = rng.randint(max(10, least), max(140, least))

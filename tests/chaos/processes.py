@@ -19,7 +19,9 @@ class Process:
 
     Every start is a life of its own, numbered from 0; `environment(life)` says what it is given.
     `kills` counts the SIGKILLs sent by `kill`, `own_deaths` those that the process brought on
-    itself, `odd_exits` the codes of all other ends.
+    itself, `odd_exits` the codes of all other ends, those with 0 that `replace` asked for aside.
+    `release` is the folder of the installed package that its next lives run, None for the one of
+    this environment.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Process:
         self.own_deaths = 0
         self.odd_exits: list[int] = []
         self.is_paused = False
+        self.release: Path | None = None
         self._module = module
         self._ready_file = folder / f"{name}.ready"
         self._log_path = folder / f"{name}.log"
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._is_killed = False
+        self._is_asked_to_end = False
         self._is_closing = False
 
     @property
@@ -61,7 +65,8 @@ class Process:
             assert self._process is not None
             code = await loop.run_in_executor(waiters, self._process.wait)
             if code != -signal.SIGKILL:
-                self.odd_exits.append(code)
+                if code != 0 or not self._is_asked_to_end:
+                    self.odd_exits.append(code)
                 await asyncio.sleep(_POLL_SECONDS)
             self.own_deaths += code == -signal.SIGKILL and not self._is_killed
 
@@ -69,6 +74,16 @@ class Process:
         """Return when it serves. Errors: TimeoutError."""
         async with asyncio.timeout(bound_seconds):
             while not self.is_ready:  # noqa: ASYNC110 - a file tells it
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def replace(self, release: Path | None, bound_seconds: float) -> None:
+        """SIGTERM; return when its next life, of this release, serves. Errors: TimeoutError."""
+        life = self.life
+        self.release = release
+        self._is_asked_to_end = True
+        self._send(signal.SIGTERM)
+        async with asyncio.timeout(bound_seconds):
+            while self.life == life or not self.is_ready:  # noqa: ASYNC110 - as in `ready`
                 await asyncio.sleep(_POLL_SECONDS)
 
     def kill(self) -> None:
@@ -99,13 +114,15 @@ class Process:
 
     def _start(self) -> None:
         self.life += 1
-        self._is_killed = False
+        self._is_killed = self._is_asked_to_end = False
         self._ready_file.unlink(missing_ok=True)
-        environment = self._environment(self.life, self._ready_file)
+        environment = dict(self._environment(self.life, self._ready_file))
+        if self.release is not None:
+            environment["PYTHONPATH"] = str(self.release)
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self._module],
-                env=os.environ | dict(environment),
+                env=os.environ | environment,
                 stdout=log,
                 stderr=log,
             )

@@ -38,8 +38,6 @@ _GATEWAYS, _WORKERS = 2, 4
 _POISONS = 3
 _MAX_OPEN = 96
 _DRAIN_SECONDS = 60.0
-_REREAD_SECONDS = 30.0
-_REREADERS = 24
 _PROGRESS_SECONDS = 10.0
 
 
@@ -79,7 +77,7 @@ class Run:
         try:
             await asyncio.gather(self._offer(client), self._faults.run())
             await self._finish()
-            await self._reread(client)
+            await client.reread_all(self._outcomes)
         finally:
             progress.cancel()
         judged = [
@@ -130,17 +128,6 @@ class Run:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
-
-    async def _reread(self, client: Client) -> None:
-        """Attach to every generation from its beginning."""
-        seats = asyncio.Semaphore(_REREADERS)
-
-        async def read(outcome: Outcome) -> None:
-            async with seats:
-                outcome.reread = await client.reread(outcome.main.generation_id, _REREAD_SECONDS)
-
-        accepted = [outcome for outcome in self._outcomes if outcome.main.generation_id]
-        await asyncio.gather(*(read(outcome) for outcome in accepted))
 
     async def _tell(self) -> None:
         began = time.monotonic()

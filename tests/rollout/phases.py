@@ -1,0 +1,155 @@
+"""The parts of a run: releases side by side, and one replaced by the other under live streams."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.checker import judge
+from tests.chaos.client import Client
+from tests.chaos.cluster import Cluster, running_cluster
+from tests.chaos.gateways import Gateways
+from tests.chaos.load import Kind, Load
+from tests.chaos.processes import Process
+from tests.chaos.report import Judged
+from tests.rollout.crowd import Crowd
+
+_GATEWAYS, _WORKERS = 2, 4
+_DRAIN_SECONDS = "2"
+"""Shorter than most answers: what a pod that ends has under way goes on elsewhere."""
+
+_GATHER_SECONDS = 60.0
+_REPLACE_SECONDS = 30.0
+_FINISH_SECONDS = 90.0
+_SAMPLE_SECONDS = 0.5
+_MAX_PLANS = 100_000
+_SPARE = 1.2
+"""Requests open for each stream that is to be live: others begin just then, or are unary."""
+
+_SHARES = {
+    Kind.STREAM: 0.85,
+    Kind.SUBMIT: 0.04,
+    Kind.SLOW: 0.03,
+    Kind.DUPLICATE: 0.04,
+    Kind.CONFLICT: 0.02,
+    Kind.UNARY: 0.02,
+}
+"""Only such requests as end well when nothing is lost."""
+
+
+@dataclass(frozen=True)
+class Releases:
+    """Folders of the installed packages."""
+
+    previous: Path
+    head: Path
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What came of one part. `least_live` counts streams in the middle of their answer."""
+
+    name: str
+    judged: Sequence[Judged]
+    least_live: int
+    wanted_live: int
+    replaced: int
+    seconds: float
+
+
+async def mix(cluster: Cluster, name: str, streams: int, rng: random.Random) -> Phase:
+    """Let two releases work together; one worker is killed, and the others go on for it."""
+    began = time.monotonic()
+    async with _crowd(cluster, streams, rng, min_tokens=(20, 50)) as crowd:
+        await crowd.gather(streams, _GATHER_SECONDS)
+        live = crowd.live
+        rng.choice(cluster.workers).kill()
+    return _phase(name, crowd, live, streams, replaced=0, began=began)
+
+
+async def flip(cluster: Cluster, name: str, to: Path, streams: int, rng: random.Random) -> Phase:
+    """Replace all processes by those of a release, one by one in an order that is drawn."""
+    began = time.monotonic()
+    places: list[Process] = [*cluster.gateways, *cluster.workers]
+    rng.shuffle(places)
+    async with _crowd(cluster, streams, rng, min_tokens=(60, 110)) as crowd:
+        await crowd.gather(streams, _GATHER_SECONDS)
+        _say(f"{name}: {crowd.live} streams are live")
+        lives: list[int] = [crowd.live]
+        sampling = asyncio.create_task(_sample(crowd, lives))
+        try:
+            for place in places:
+                await place.replace(to, _REPLACE_SECONDS)
+                _say(f"{name}: {place.name} is replaced, {crowd.live} streams are live")
+        finally:
+            sampling.cancel()
+    return _phase(name, crowd, min(lives), streams, replaced=len(places), began=began)
+
+
+@asynccontextmanager
+async def cluster_of(
+    folder: Path, *, gateways: Path, workers: Path, streams: int
+) -> AsyncIterator[Cluster]:
+    """A cluster whose workers can run all streams while one of them is replaced."""
+    seats = round(streams * _SPARE / (_WORKERS - 1)) + 1
+    async with running_cluster(
+        folder,
+        gateways=_GATEWAYS,
+        workers=_WORKERS,
+        gateway_settings={"DRAIN_SECONDS": _DRAIN_SECONDS},
+        worker_settings={
+            "ENGINE": "simulated",
+            # Slow, so that the machine bears 500: an answer lasts 20 to 45 s.
+            "SIMULATED_STEP_MS": "500",
+            "SIMULATED_ACCEPTANCE_RATE": "0.3",
+            "MAX_SEQUENCES": str(seats),
+            "DRAIN_SECONDS": _DRAIN_SECONDS,
+        },
+        gateway_release=gateways,
+        worker_release=workers,
+    ) as cluster:
+        yield cluster
+
+
+@asynccontextmanager
+async def _crowd(
+    cluster: Cluster, streams: int, rng: random.Random, *, min_tokens: tuple[int, int]
+) -> AsyncIterator[Crowd]:
+    """Clients at work; on leaving all have ended, and every log was read once more."""
+    gateways = Gateways(cluster.addresses)
+    try:
+        client = Client(gateways, serves_submit=True)
+        load = Load(rng, requests=_MAX_PLANS, poisons=0, shares=_SHARES, min_tokens=min_tokens)
+        crowd = Crowd(client, load.plans(), round(streams * _SPARE))
+        try:
+            yield crowd
+        finally:
+            await crowd.finish(_FINISH_SECONDS)
+        await client.reread_all(crowd.outcomes)
+    finally:
+        await gateways.close()
+
+
+async def _sample(crowd: Crowd, lives: list[int]) -> None:
+    while True:
+        await asyncio.sleep(_SAMPLE_SECONDS)
+        lives.append(crowd.live)
+
+
+def _phase(
+    name: str, crowd: Crowd, least_live: int, wanted: int, *, replaced: int, began: float
+) -> Phase:
+    judged = [Judged(outcome, judge(outcome, ())) for outcome in crowd.outcomes]
+    seconds = round(time.monotonic() - began, 1)
+    _say(f"{name}: {len(judged)} requests in {seconds} s")
+    return Phase(name, judged, least_live, wanted, replaced, seconds)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"rollout: {time.strftime('%H:%M:%S')} {text}\n")

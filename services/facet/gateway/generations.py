@@ -172,7 +172,8 @@ class Generations:
         match = _PAGE_TOKEN.fullmatch(page_token)
         if match is None or int(match["route"]) >= len(self._catalogue.routes):
             raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
-        return int(match["route"]), match["page"]
+        # The first release writes 0 where the next model's listing begins.
+        return int(match["route"]), match["page"].lstrip("0")
 
 
 def _wait_seconds(request: GetGenerationRequest, call: Call) -> float:

@@ -20,7 +20,7 @@ _SINGLE = {
     "leases": "ZSET id -> when its lease lapses, ms",
     "timers": "ZSET id -> when it expires or the presence of its readers lapses, ms",
     "expiring": "ZSET id -> when an ended request is forgotten, ms",
-    "dead": "ZSET id -> when it was dead-lettered, us, each another",
+    "dead": "ZSET id -> when it was dead-lettered, ms, each another",
     "wake": "LIST of hints",
     "waits": "ZSET worker -> until when it waits for work, ms",
     "held": "HASH worker -> requests that it had at its last claim",

@@ -202,7 +202,7 @@ class Ledger:
 
     def _bury(self, record: Record) -> None:
         last = max(self.dead.values(), default=0)
-        self.dead[record.generation_id] = max(self.clock_ms() * 1000, last + 1)
+        self.dead[record.generation_id] = max(self.clock_ms(), last + 1)
         while self._has_too_many_dead():
             oldest = min(self.dead, key=lambda name: self.dead[name])
             self.forget(self.records[oldest])

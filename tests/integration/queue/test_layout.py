@@ -65,6 +65,23 @@ async def test_indexes_are_empty_when_all_requests_have_ended(world: RedisWorld)
         assert not await world.redis.exists(world.keys.single(name)), name
 
 
+async def test_dead_letters_stand_at_their_ms_when_the_first_release_is_to_read_them(
+    world: RedisWorld,
+) -> None:
+    """It takes the score for the time of death in ms, and these pages for whole numbers."""
+    for i in range(3):
+        await world.queue.submit(submission(f"g-0-{i}"))
+    claimed = (await world.queue.claim(claim(limit=3))).claimed
+    await world.queue.write([finish(each, is_dead_letter=True) for each in claimed])
+    ended = [(await world.queue.status(f"g-0-{i}", TENANT)).ended_ms for i in range(3)]
+    letters = await world.redis.zrange(world.keys.single("dead"), 0, -1, withscores=True)
+    scores = [score for _, score in letters]
+    assert len(set(scores)) == 3
+    assert all(score.is_integer() for score in scores)
+    assert min(ended) <= min(scores)
+    assert max(scores) <= max(ended) + 2
+
+
 async def test_little_is_left_when_all_has_ended_and_its_retention_passed(
     world: RedisWorld,
 ) -> None:

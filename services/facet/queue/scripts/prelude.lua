@@ -273,9 +273,9 @@ local function forget(id, record)
 end
 
 local function bury(id, record, now)
-  -- Each at a time of its own: pages begin after one.
+  -- Each at a time of its own, in ms as the first release reads it: pages begin after one.
   local last = redis.call('ZREVRANGE', dead_key, 0, 0, 'WITHSCORES')[2]
-  redis.call('ZADD', dead_key, math.max(now * 1000, tonumber(last or 0) + 1), id)
+  redis.call('ZADD', dead_key, math.max(now, tonumber(last or 0) + 1), id)
   local bytes = redis.call('HINCRBY', load_key, 'dead_bytes', record.bytes)
   for _ = 1, MAX_SWEEP do
     if bytes <= MAX_DEAD_BYTES and redis.call('ZCARD', dead_key) <= MAX_DEAD_LETTERS then return end

@@ -12,7 +12,7 @@ $(error no Python found; install Python 3.11 (Debian, Ubuntu: apt install python
 endif
 
 VENV_PYTHON := .venv/bin/python
-# What `make demo` and `make chaos` draw from, and which model `make demo` and `make run` serve.
+# What demo, chaos, chaos-vllm and rollout-check draw from, and which model demo and run serve.
 SEED ?= 0
 PROFILE ?= nano-cpu
 # More arguments for pytest: make test-unit PYTEST_ARGS="-k queue -x"
@@ -49,11 +49,13 @@ test-e2e: setup-dev ## The whole node with vLLM on the nano model
 loadtest-smoke: setup-dev ## 10 users for 20 seconds against a node with the simulated engine
 	@$(VENV_PYTHON) -m loadtest.smoke
 
-.PHONY: chaos chaos-vllm bench-queue bench-streams bench-readers
+.PHONY: chaos chaos-vllm rollout-check bench-queue bench-streams bench-readers
 chaos: setup-dev ## kill -9, pauses and store faults under load, simulated engine (6 minutes, SEED=0)
 	@$(VENV_PYTHON) -m tests.chaos.run --seed $(SEED)
 chaos-vllm: setup-dev ## Workers with vLLM on nano killed mid-stream; greedy text must not change (SEED=0)
 	@$(VENV_PYTHON) -m tests.chaos.vllm --seed $(SEED)
+rollout-check: setup-dev ## Last release and head over one store, mixed and flipped under load (4 minutes, SEED=0)
+	@$(VENV_PYTHON) -m tests.rollout.run --seed $(SEED)
 bench-queue: setup-dev ## Cost of the queue at 10, 10,000 and 1,000,000 waiting requests (4 minutes)
 	@$(VENV_PYTHON) -m tools.bench.queue
 bench-streams: setup-dev ## Delivery delay and memory of 200 and 1,000 streams of one gateway (6 minutes)

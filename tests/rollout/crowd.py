@@ -30,11 +30,12 @@ class Crowd:
         mains = (outcome.main for outcome in self.outcomes)
         return sum(main.is_open and main.has_tokens for main in mains)
 
-    async def gather(self, live: int, bound_seconds: float) -> None:
-        """Return when so many streams are live. Errors: TimeoutError."""
+    async def gather(self, live: int, bound_seconds: float) -> int:
+        """Return when so many streams are live, or more: how many. Errors: TimeoutError."""
         async with asyncio.timeout(bound_seconds):
             while self.live < live:  # noqa: ASYNC110 - it changes with every event
                 await asyncio.sleep(_POLL_SECONDS)
+            return self.live
 
     async def finish(self, bound_seconds: float) -> None:
         """Begin no more and return when all have ended, or were broken off at the bound."""

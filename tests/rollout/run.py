@@ -31,6 +31,12 @@ from tests.rollout.previous import NoPreviousReleaseError, previous_release
 from tests.rollout.report import make_report, unmet
 
 ROOT = Path(__file__).resolve().parents[2]
+_STEP_MS = 600.0
+"""An answer lasts 20 to 60 s, longer than it takes to replace all processes; two cores bear 500."""
+
+_MIX_SPEED = 5
+"""Fewer streams may be faster."""
+
 PARTS = ("old-gateways", "new-gateways", "rollout", "rollback")
 
 
@@ -41,6 +47,7 @@ class Options:
     seed: int
     streams: int
     mixed_streams: int
+    step_ms: float
     parts: tuple[str, ...]
 
 
@@ -75,7 +82,11 @@ class Run:
         streams = self.options.mixed_streams
         folder = self.folder / part
         async with cluster_of(
-            folder, gateways=gateways, workers=workers, streams=streams
+            folder,
+            gateways=gateways,
+            workers=workers,
+            streams=streams,
+            step_ms=self.options.step_ms / _MIX_SPEED,
         ) as cluster:
             self.phases.append(await mix(cluster, part, streams, self._rng(part)))
             self._note_exits(part, cluster)
@@ -85,7 +96,11 @@ class Run:
         streams = self.options.streams
         begin = self.old if flips[0][0] == "rollout" else self.new
         async with cluster_of(
-            self.folder / "flips", gateways=begin, workers=begin, streams=streams
+            self.folder / "flips",
+            gateways=begin,
+            workers=begin,
+            streams=streams,
+            step_ms=self.options.step_ms,
         ) as cluster:
             for part, to in flips:
                 self.phases.append(await flip(cluster, part, to, streams, self._rng(part)))
@@ -110,9 +125,16 @@ def _options(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--streams", type=int, default=500, help="live during a replacement")
     parser.add_argument("--mixed-streams", type=int, default=60, help="live where releases mix")
+    parser.add_argument("--step-ms", type=float, default=_STEP_MS, help="of the engine")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parsed = parser.parse_args(arguments)
-    return Options(parsed.seed, parsed.streams, parsed.mixed_streams, tuple(parsed.parts))
+    return Options(
+        parsed.seed,
+        parsed.streams,
+        parsed.mixed_streams,
+        parsed.step_ms,
+        tuple(parsed.parts),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

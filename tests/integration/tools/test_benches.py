@@ -1,4 +1,4 @@
-"""Short runs of both benchmarks with real processes."""
+"""Short runs of the benchmarks and of the chaos harness with real processes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.report import ZEROS
+
 pytestmark = pytest.mark.integration
 
 RUN_SECONDS = 100
 
 
-def bench(name: str, *arguments: str) -> dict[str, Any]:
+def verdict_of(module: str, *arguments: str) -> dict[str, Any]:
+    """The last line of a program that must succeed."""
     done = subprocess.run(
-        [sys.executable, "-m", f"tools.bench.{name}", *arguments],
+        [sys.executable, "-m", module, *arguments],
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,
@@ -28,8 +31,8 @@ def bench(name: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_nothing_is_lost_and_all_is_timed_when_the_queue_benchmark_is_short() -> None:
-    verdict = bench(
-        "queue",
+    verdict = verdict_of(
+        "tools.bench.queue",
         *("--levels", "10", "300"),
         *("--rounds", "40", "--seconds", "0.5", "--expired", "300"),
     )
@@ -39,7 +42,11 @@ def test_nothing_is_lost_and_all_is_timed_when_the_queue_benchmark_is_short() ->
     for level in verdict["levels"]:
         assert all(times["p50"] > 0 for times in level["server_us"].values())
         assert all(times["p50"] > 0 for times in level["client_us"].values())
-    assert (verdict["lost"], verdict["duplicates"], verdict["expired"]) == (0, 0, 300)
+    zeros = ("lost", "duplicates", "refused", "strays")
+    assert {name: verdict[name] for name in zeros} == dict.fromkeys(zeros, 0)
+    assert verdict["expired"] == 300
+    assert 0 < verdict["overhead_bytes_per_request"] < 2000
+    assert verdict["max_script_ms"] > 0
     assert verdict["cycles"] > 0
     assert set(verdict["wanted"]) == {
         "overhead_bytes_per_request",
@@ -49,7 +56,7 @@ def test_nothing_is_lost_and_all_is_timed_when_the_queue_benchmark_is_short() ->
 
 
 def test_every_event_is_delivered_once_when_the_stream_benchmark_is_short() -> None:
-    verdict = bench("streams", "--streams", "30", "--seconds", "2")
+    verdict = verdict_of("tools.bench.streams", "--streams", "30", "--seconds", "2")
 
     assert verdict["ok"] is True
     (level,) = verdict["levels"]
@@ -57,3 +64,25 @@ def test_every_event_is_delivered_once_when_the_stream_benchmark_is_short() -> N
     assert (level["lost"], level["duplicates"], level["gaps"], level["undelivered"]) == (0, 0, 0, 0)
     assert level["failures"] == {}
     assert 0 < level["delivery_delay_ms"]["p50"] <= level["delivery_delay_ms"]["p99"]
+
+
+CHAOS_FIELDS = [
+    *("requests", "finished", "cancelled_by_client", "deadline_by_design", "aborted"),
+    *("dead_lettered", "resumed_midstream", "kills_with_logged_events"),
+    *ZEROS,
+    *("rewound", "errors_by_reason", "kills"),
+]
+
+
+def test_nothing_is_lost_when_a_short_storm_kills_workers_and_the_store() -> None:
+    verdict = verdict_of(
+        "tests.chaos.run",
+        *("--seed", "3", "--seconds", "15", "--requests", "130", "--no-failover"),
+    )
+
+    assert list(verdict)[: len(CHAOS_FIELDS)] == CHAOS_FIELDS
+    assert {name: verdict[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)
+    assert verdict["finished"] > 0
+    assert verdict["resumed_midstream"] > 0
+    assert verdict["kills"]["worker"] > 0
+    assert verdict["kills"]["redis_restart"] == 1

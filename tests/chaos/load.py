@@ -11,7 +11,7 @@ from functools import cached_property
 from facet.api.v1 import content_pb2, generation_pb2
 from tests.chaos.expected import Answer, answers_of
 
-_ORDINARY_SECONDS = 90.0
+ORDINARY_SECONDS = 90.0
 _LONG_TOKENS = 500
 """Longer than any short deadline, and than the grace after which an abandoned request ends."""
 
@@ -85,7 +85,8 @@ class Load:
     """`requests` plans, `poisons` of them in its first half kill every worker that runs them.
 
     `shares` tells how often each kind is drawn; `min_tokens` is the range of the least length of
-    all answers, without it a few have one.
+    all answers, without it a few have one; `timeout_seconds` the deadline of those that are not to
+    end by it.
     """
 
     def __init__(
@@ -96,8 +97,10 @@ class Load:
         poisons: int,
         shares: Mapping[Kind, float] = SHARES,
         min_tokens: tuple[int, int] | None = None,
+        timeout_seconds: float = ORDINARY_SECONDS,
     ) -> None:
         self._rng = rng
+        self._timeout_seconds = timeout_seconds
         self._shares = shares
         self._min_tokens = min_tokens
         self._requests = requests
@@ -119,7 +122,7 @@ class Load:
     def _plan(self, number: int, kind: Kind) -> Plan:
         request = self._request(number)
         config = request.generation_config
-        timeout_seconds = _ORDINARY_SECONDS
+        timeout_seconds = self._timeout_seconds
         if kind in (Kind.DROP, Kind.DEADLINE):
             config.ClearField("stop_sequences")
             config.ClearField("max_output_tokens")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from tests.chaos.client import Client, Outcome
+from tests.chaos.delivery import Delivery
 from tests.chaos.load import Plan
 
 _POLL_SECONDS = 0.2
@@ -25,17 +26,17 @@ class Crowd:
         self._seats = [asyncio.create_task(self._sit()) for _ in range(size)]
 
     @property
-    def live(self) -> int:
+    def live(self) -> list[Delivery]:
         """Streams in the middle of their answer."""
         mains = (outcome.main for outcome in self.outcomes)
-        return sum(main.is_open and main.has_tokens for main in mains)
+        return [main for main in mains if main.is_open and main.has_tokens]
 
     async def gather(self, live: int, bound_seconds: float) -> int:
         """Return when so many streams are live, or more: how many. Errors: TimeoutError."""
         async with asyncio.timeout(bound_seconds):
-            while self.live < live:  # noqa: ASYNC110 - it changes with every event
+            while len(self.live) < live:  # noqa: ASYNC110 - it changes with every event
                 await asyncio.sleep(_POLL_SECONDS)
-            return self.live
+            return len(self.live)
 
     async def finish(self, bound_seconds: float) -> None:
         """Begin no more and return when all have ended, or were broken off at the bound."""

@@ -24,8 +24,11 @@ _DRAIN_SECONDS = "2"
 """Shorter than most answers: what a pod that ends has under way goes on elsewhere."""
 
 _GATHER_SECONDS = 60.0
-_REPLACE_SECONDS = 30.0
-_FINISH_SECONDS = 90.0
+_READY_SECONDS = 90.0
+_REPLACE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 180.0
+"""Deadline of a request, thrice the longest answer: none ends by it."""
+
 _MAX_PLANS = 100_000
 _SPARE = 1.1
 """Requests open for each stream that is to be live: others begin just then, or are unary."""
@@ -68,7 +71,9 @@ async def mix(cluster: Cluster, name: str, streams: int, rng: random.Random) -> 
     began = time.monotonic()
     async with _crowd(cluster, streams, rng, min_tokens=(20, 50)) as crowd:
         live = await crowd.gather(streams, _GATHER_SECONDS)
-        rng.choice(cluster.workers).kill()
+        victim = cluster.worker_of(rng.choice(crowd.live).worker)
+        if victim is not None:
+            victim.kill()
     return _phase(name, crowd, live, replaced=0, began=began)
 
 
@@ -109,6 +114,7 @@ async def cluster_of(
         },
         gateway_release=gateways,
         worker_release=workers,
+        ready_seconds=_READY_SECONDS,
     ) as cluster:
         yield cluster
 
@@ -121,12 +127,19 @@ async def _crowd(
     gateways = Gateways(cluster.addresses)
     try:
         client = Client(gateways, serves_submit=True)
-        load = Load(rng, requests=_MAX_PLANS, poisons=0, shares=_SHARES, min_tokens=min_tokens)
+        load = Load(
+            rng,
+            requests=_MAX_PLANS,
+            poisons=0,
+            shares=_SHARES,
+            min_tokens=min_tokens,
+            timeout_seconds=_TIMEOUT_SECONDS,
+        )
         crowd = Crowd(client, load.plans(), round(streams * _SPARE))
         try:
             yield crowd
         finally:
-            await crowd.finish(_FINISH_SECONDS)
+            await crowd.finish(_TIMEOUT_SECONDS)
         await client.reread_all(crowd.outcomes)
     finally:
         await gateways.close()

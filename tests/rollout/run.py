@@ -152,8 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"rollout: {error}\n")
         return 1
     run = Run(options, old, new, folder)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_execute(run))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_execute(run))
+    except TimeoutError:
+        sys.stderr.write(f"rollout: no process or stream came in time, logs are in {folder}\n")
+        raise
     extra: Mapping[str, object] = {
         "seconds": round(time.monotonic() - began, 1),
         "load_average": round(os.getloadavg()[1], 1),

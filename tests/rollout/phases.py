@@ -19,7 +19,6 @@ from tests.chaos.processes import Process
 from tests.chaos.report import Judged
 from tests.rollout.crowd import Crowd
 
-_GATEWAYS, _WORKERS = 3, 4
 _DRAIN_SECONDS = "2"
 """Shorter than most answers: what a pod that ends has under way goes on elsewhere."""
 
@@ -45,11 +44,13 @@ _SHARES = {
 
 
 @dataclass(frozen=True)
-class Releases:
-    """Folders of the installed packages."""
+class Scale:
+    """Size of a cluster and its load; a step of the engine makes one or two tokens."""
 
-    previous: Path
-    head: Path
+    gateways: int
+    workers: int
+    streams: int
+    step_ms: float
 
 
 @dataclass(frozen=True)
@@ -93,27 +94,24 @@ async def flip(cluster: Cluster, name: str, to: Path, streams: int, rng: random.
 
 @asynccontextmanager
 async def cluster_of(
-    folder: Path, *, gateways: Path, workers: Path, streams: int, step_ms: float
+    folder: Path, scale: Scale, *, gateway_release: Path, worker_release: Path
 ) -> AsyncIterator[Cluster]:
-    """A cluster whose workers can run all streams while one of them is replaced.
-
-    A step of the engine, which makes one or two tokens, takes `step_ms`.
-    """
-    seats = round(streams * _SPARE / (_WORKERS - 1)) + 1
+    """A cluster whose workers can run all streams while one of them is replaced."""
+    seats = round(scale.streams * _SPARE / (scale.workers - 1)) + 1
     async with running_cluster(
         folder,
-        gateways=_GATEWAYS,
-        workers=_WORKERS,
+        gateways=scale.gateways,
+        workers=scale.workers,
         gateway_settings={"DRAIN_SECONDS": _DRAIN_SECONDS},
         worker_settings={
             "ENGINE": "simulated",
-            "SIMULATED_STEP_MS": str(step_ms),
+            "SIMULATED_STEP_MS": str(scale.step_ms),
             "SIMULATED_ACCEPTANCE_RATE": "0.3",
             "MAX_SEQUENCES": str(seats),
             "DRAIN_SECONDS": _DRAIN_SECONDS,
         },
-        gateway_release=gateways,
-        worker_release=workers,
+        gateway_release=gateway_release,
+        worker_release=worker_release,
         ready_seconds=_READY_SECONDS,
     ) as cluster:
         yield cluster

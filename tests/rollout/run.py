@@ -19,14 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import uvloop
 
 from tests.chaos.cluster import Cluster
 from tests.rollout.installation import InstallationError, install_commit, install_tree
-from tests.rollout.phases import Phase, cluster_of, flip, mix
+from tests.rollout.phases import Phase, Scale, cluster_of, flip, mix
 from tests.rollout.previous import NoPreviousReleaseError, previous_release
 from tests.rollout.report import make_report, unmet
 
@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _STEP_MS = 600.0
 """An answer lasts 20 to 60 s, longer than it takes to replace all processes; two cores bear 500."""
 
+_LEAST = 2
 _MIX_SPEED = 5
 """Fewer streams may be faster."""
 
@@ -45,9 +46,8 @@ class Options:
     """What is asked for on the command line."""
 
     seed: int
-    streams: int
+    scale: Scale
     mixed_streams: int
-    step_ms: float
     parts: tuple[str, ...]
 
 
@@ -79,31 +79,27 @@ class Run:
             await self._flip(flips)
 
     async def _mix(self, part: str, gateways: Path, workers: Path) -> None:
-        streams = self.options.mixed_streams
-        folder = self.folder / part
+        options = self.options
+        scale = replace(
+            options.scale,
+            streams=options.mixed_streams,
+            step_ms=options.scale.step_ms / _MIX_SPEED,
+        )
         async with cluster_of(
-            folder,
-            gateways=gateways,
-            workers=workers,
-            streams=streams,
-            step_ms=self.options.step_ms / _MIX_SPEED,
+            self.folder / part, scale, gateway_release=gateways, worker_release=workers
         ) as cluster:
-            self.phases.append(await mix(cluster, part, streams, self._rng(part)))
+            self.phases.append(await mix(cluster, part, scale.streams, self._rng(part)))
             self._note_exits(part, cluster)
 
     async def _flip(self, flips: Sequence[tuple[str, Path]]) -> None:
         """One after the other, over the same store."""
-        streams = self.options.streams
+        scale = self.options.scale
         begin = self.old if flips[0][0] == "rollout" else self.new
         async with cluster_of(
-            self.folder / "flips",
-            gateways=begin,
-            workers=begin,
-            streams=streams,
-            step_ms=self.options.step_ms,
+            self.folder / "flips", scale, gateway_release=begin, worker_release=begin
         ) as cluster:
             for part, to in flips:
-                self.phases.append(await flip(cluster, part, to, streams, self._rng(part)))
+                self.phases.append(await flip(cluster, part, to, scale.streams, self._rng(part)))
             self._note_exits("flips", cluster)
 
     def _rng(self, part: str) -> random.Random:
@@ -123,18 +119,17 @@ async def _execute(run: Run) -> None:
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m tests.rollout.run")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--gateways", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--streams", type=int, default=500, help="live during a replacement")
     parser.add_argument("--mixed-streams", type=int, default=60, help="live where releases mix")
     parser.add_argument("--step-ms", type=float, default=_STEP_MS, help="of the engine")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parsed = parser.parse_args(arguments)
-    return Options(
-        parsed.seed,
-        parsed.streams,
-        parsed.mixed_streams,
-        parsed.step_ms,
-        tuple(parsed.parts),
-    )
+    if parsed.gateways < _LEAST or parsed.workers < _LEAST:
+        parser.error("while one is replaced, another one is needed")
+    scale = Scale(parsed.gateways, parsed.workers, parsed.streams, parsed.step_ms)
+    return Options(parsed.seed, scale, parsed.mixed_streams, tuple(parsed.parts))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,8 @@ from facet.queue.values import (
 )
 from facet.queue.views import AuditEntry, ClassDepth, DeadLetter, Depth, Inspection, Status, Step
 
+# Other fields may follow the response in entries of a later release.
+_TERMINAL = b"z"
 _STATES = {b"W": State.WAITING, b"L": State.LEASED, b"E": State.ENDED}
 
 
@@ -93,25 +95,27 @@ def claimed_request(reply: Sequence[Any], nonce: str) -> Claimed:
 def log_entry(entry_id: bytes, fields: Sequence[bytes]) -> LogEntry:
     """One entry of a log: n COUNT e RESPONSE [z 1 x FAILURE]; its id is the first offset + 1."""
     _, count, _, response, *end = fields
+    is_terminal = bool(end) and end[0] == _TERMINAL
     return LogEntry(
         first_offset=int(entry_id.partition(b"-")[0]) - 1,
         event_count=int(count),
         response=response,
-        is_terminal=bool(end),
-        failure=end[3] if end else b"",
+        is_terminal=is_terminal,
+        failure=end[3] if is_terminal else b"",
     )
 
 
 def inbox_entry(fields: Sequence[bytes]) -> InboxEntry:
     """One entry of an inbox: i ID o OFFSET, then as in a log."""
     _, generation_id, _, first_offset, _, count, _, response, *end = fields
+    is_terminal = bool(end) and end[0] == _TERMINAL
     return InboxEntry(
         generation_id=generation_id.decode(),
         first_offset=int(first_offset),
         event_count=int(count),
         response=response,
-        is_terminal=bool(end),
-        failure=end[3] if end else b"",
+        is_terminal=is_terminal,
+        failure=end[3] if is_terminal else b"",
     )
 
 

@@ -97,9 +97,11 @@ class Load:
         poisons: int,
         shares: Mapping[Kind, float] = SHARES,
         min_tokens: tuple[int, int] | None = None,
+        share_of_several: float = _SHARE_OF_SEVERAL,
         timeout_seconds: float = ORDINARY_SECONDS,
     ) -> None:
         self._rng = rng
+        self._share_of_several = share_of_several
         self._timeout_seconds = timeout_seconds
         self._shares = shares
         self._min_tokens = min_tokens
@@ -157,7 +159,7 @@ class Load:
         if rng.random() < 0.25:
             for name in rng.sample(_TOOLS, rng.randint(1, 2)):
                 request.tools.add().function_declarations.add(name=name, description="a tool")
-        if rng.random() < _SHARE_OF_SEVERAL:
+        if rng.random() < self._share_of_several:
             config.candidate_count = rng.randint(2, 3)
         return request
 

@@ -131,6 +131,8 @@ async def _crowd(
             poisons=0,
             shares=_SHARES,
             min_tokens=min_tokens,
+            # The first release serves one candidate only.
+            share_of_several=0,
             timeout_seconds=_TIMEOUT_SECONDS,
         )
         crowd = Crowd(client, load.plans(), round(streams * _SPARE))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import pytest
@@ -18,13 +20,15 @@ RUN_SECONDS = 100
 
 def verdict_of(module: str, *arguments: str, statuses: tuple[int, ...] = (0,)) -> dict[str, Any]:
     """The last line of a program that must exit with one of the statuses."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            env=os.environ | {"TMPDIR": folder},
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
     assert done.returncode in statuses, done.stderr
     verdict: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return verdict

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
 
@@ -34,8 +33,8 @@ from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.folding import AnswerFold
 from facet.gateway.generation_id import is_generation_id
 from facet.gateway.intake import Intake
+from facet.gateway.listing import newest
 from facet.gateway.open_calls import OpenCalls
-from facet.queue.limits import MAX_BATCH
 from facet.queue.values import State
 from facet.queue.views import Status
 
@@ -45,8 +44,6 @@ MAX_WAIT_SECONDS = 60.0
 # Before a call's deadline, so that the state gets there in time.
 ANSWER_SECONDS = 0.5
 ENTRIES_PER_READ = 64
-
-_PAGE_TOKEN = re.compile(r"(?P<route>[0-9]{1,4})\.(?P<page>[0-9]{0,20})")
 
 _STATES = {
     State.WAITING: GenerationState.GENERATION_STATE_QUEUED,
@@ -128,27 +125,19 @@ class Generations:
             return GetGenerationResponse(generation=generation)
 
     async def list(self, request: ListGenerationsRequest, call: Call) -> ListGenerationsResponse:
-        """A page of the tenant's generations, by model, those of each newest first.
+        """A page of the tenant's generations of all models, newest first.
 
         Errors: InvalidRequestError, StoreUnavailableError.
         """
         if request.page_size > MAX_PAGE:
             raise InvalidRequestError.of("page_size", f"is at most {MAX_PAGE}")
-        size = request.page_size or DEFAULT_PAGE
-        at, page = self._place(request.page_token)
-        routes = self._catalogue.routes
-        response = ListGenerationsResponse()
-        while len(response.generations) < size:
-            found = await routes[at].queue.list_generations(
-                call.tenant, page=page, limit=min(size - len(response.generations), MAX_BATCH)
-            )
-            response.generations.extend(map(generation_of, found.generations))
-            page = found.next_page
-            at += not page
-            if at == len(routes):
-                return response
-        response.next_page_token = f"{at}.{page}"
-        return response
+        queues = [route.queue for route in self._catalogue.routes]
+        page = await newest(
+            queues, call.tenant, token=request.page_token, size=request.page_size or DEFAULT_PAGE
+        )
+        return ListGenerationsResponse(
+            generations=map(generation_of, page.generations), next_page_token=page.next_page
+        )
 
     async def delete(
         self, request: DeleteGenerationRequest, call: Call
@@ -164,16 +153,6 @@ class Generations:
                 metadata={"generation_id": request.generation_id},
             )
         return DeleteGenerationResponse()
-
-    def _place(self, page_token: str) -> tuple[int, str]:
-        """Where a listing goes on: number of the route, and the page of its queue."""
-        if not page_token:
-            return 0, ""
-        match = _PAGE_TOKEN.fullmatch(page_token)
-        if match is None or int(match["route"]) >= len(self._catalogue.routes):
-            raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
-        # The first release writes 0 where the next model's listing begins.
-        return int(match["route"]), match["page"].lstrip("0")
 
 
 def _wait_seconds(request: GetGenerationRequest, call: Call) -> float:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from google.protobuf.message import Message
+
 from facet.api.queue.v1.envelope_pb2 import MediaItem
 from facet.api.v1.generation_pb2 import GenerationRequest
 from facet.core.models import ModelCard
@@ -34,6 +36,9 @@ MAX_AUDIO_SECONDS = 30
 PLAIN_ENVELOPE_VERSION = 1
 CANDIDATES_ENVELOPE_VERSION = 2
 """Of requests with several candidates, which not every worker that reads 1 knows of."""
+
+PREFIX_BYTES = 1024
+"""A shorter beginning is not worth a worker: engines cache whole blocks, of up to 256 tokens."""
 
 SMALLEST_BUCKET = 1024
 MAX_AFFINE_MEDIA = 2
@@ -109,10 +114,18 @@ def _affinity(request: GenerationRequest, media: Sequence[MediaItem], tenant: st
         yield f"s:{_digest(tenant, request.session_id.encode())}"
     for item in media[:MAX_AFFINE_MEDIA]:
         yield f"m:{_digest(tenant, item.sha256)}"
-    if request.HasField("system_instruction") or request.tools or len(request.contents) > 1:
-        head = [request.system_instruction, *request.tools, *request.contents[:1]]
-        parts = b"".join(each.SerializeToString(deterministic=True) for each in head)
-        yield f"p:{_digest(tenant, parts)}"
+    shared = _bytes_of([request.system_instruction, *request.tools])
+    prefix = shared + _bytes_of(request.contents[:1])
+    has_prefix = shared or len(request.contents) > 1 or len(prefix) >= PREFIX_BYTES
+    if has_prefix:
+        yield f"p:{_digest(tenant, prefix)}"
+    # What many conversations begin with; the weakest name, so that it never parts one of them.
+    if len(shared) >= PREFIX_BYTES:
+        yield f"i:{_digest(tenant, shared)}"
+
+
+def _bytes_of(messages: Iterable[Message]) -> bytes:
+    return b"".join(message.SerializeToString(deterministic=True) for message in messages)
 
 
 def _digest(tenant: str, data: bytes) -> str:

@@ -121,7 +121,7 @@ def inbox_entry(fields: Sequence[bytes]) -> InboxEntry:
 
 def status_of(generation_id: str, reply: Sequence[Any]) -> Status:
     """What `describe_status` of the scripts' prelude gives."""
-    (state, tenant, next_offset, attempts, deaths, worker, created_ms, failure) = reply[:8]
+    (state, tenant, next_offset, attempts, deaths, worker, place, failure) = reply[:8]
     (requests_ahead, tokens_ahead, wait_ms, remaining_ms, ended_ms, expires_ms, origin) = reply[8:]
     return Status(
         generation_id=generation_id,
@@ -131,7 +131,8 @@ def status_of(generation_id: str, reply: Sequence[Any]) -> Status:
         attempts=attempts,
         deaths=deaths,
         worker=worker.decode(),
-        created_ms=created_ms,
+        place=place,
+        created_ms=place // 1000,
         failure=failure,
         requests_ahead=requests_ahead,
         tokens_ahead=tokens_ahead,

@@ -185,6 +185,7 @@ class Ledger:
             attempts=record.attempts,
             deaths=record.deaths,
             worker=record.worker,
+            place=record.place,
             created_ms=record.place // 1000,
             failure=self.failure_of(record),
             requests_ahead=requests,

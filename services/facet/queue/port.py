@@ -53,6 +53,8 @@ class Producer(Protocol):
     async def list_generations(self, tenant: str, *, page: str, limit: int) -> Page:
         """A page of what the store keeps of a tenant, at most 100; `page` "" is the first.
 
+        Any `Status.place` names a page too: it begins with what came before that.
+
         Errors: InvalidRequestError, StoreUnavailableError.
         """
 

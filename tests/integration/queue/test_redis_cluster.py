@@ -19,12 +19,19 @@ from facet.queue.redis_queue import RedisQueue
 from facet.queue.values import State
 from tests.support.conditions import until
 from tests.support.queue_contract import (
+    admitting,
     claiming,
     ending,
+    fitting,
     hinting,
+    listing,
+    operating,
+    ordering,
     reading,
+    rewinding,
     submitting,
     sweeping,
+    warming,
     writing,
 )
 from tests.support.queue_contract.redis_world import RedisWorld
@@ -56,11 +63,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-async def world(cluster: RedisCluster) -> AsyncIterator[RedisWorld]:
-    """A namespace of its own, found from another node than the one that has it."""
+async def world(cluster: RedisCluster, request: pytest.FixtureRequest) -> AsyncIterator[RedisWorld]:
+    """A namespace of its own, found from another node than the one that has it.
+
+    For the contracts, which count milliseconds, the clock stands.
+    """
+    stands = request.cls is not None
     release = secrets.token_hex(8)
     owner = cluster.owner_of(key_slot(Keys(release, "nano").base.encode()))
-    world = RedisWorld(cluster.other_than(owner).server.url, release)
+    world = RedisWorld(cluster.other_than(owner).server.url, release, stands=stands)
     world.redis = Redis(host="127.0.0.1", port=owner.server.port, protocol=2, driver_info=None)
     yield world
     await world.close()
@@ -108,6 +119,66 @@ class TestFollow(reading.FollowContract):
 
 
 class TestRead(reading.ReadContract):
+    pass
+
+
+class TestAdmission(admitting.AdmissionContract):
+    pass
+
+
+class TestList(listing.ListContract):
+    pass
+
+
+class TestOrder(ordering.OrderContract):
+    pass
+
+
+class TestFit(fitting.FitContract):
+    pass
+
+
+class TestAffinity(warming.AffinityContract):
+    pass
+
+
+class TestHandBack(claiming.HandBackContract):
+    pass
+
+
+class TestRewound(rewinding.RewoundContract):
+    pass
+
+
+class TestDeadline(ending.DeadlineContract):
+    pass
+
+
+class TestReaderPresence(ending.ReaderPresenceContract):
+    pass
+
+
+class TestDeaths(sweeping.DeathContract):
+    pass
+
+
+class TestSuspects(sweeping.SuspectContract):
+    pass
+
+
+class TestReports(reading.ReportContract):
+    pass
+
+
+class TestDeadLetters(operating.DeadLetterContract):
+    pass
+
+
+class TestInspect(operating.InspectContract):
+    pass
+
+
+class TestWorkers(operating.WorkerContract):
     pass
 
 

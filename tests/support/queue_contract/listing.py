@@ -33,6 +33,17 @@ class ListContract:
         assert await listed(world, "tenant-b") == ["g-0-other"]
         assert await listed(world, "tenant-none") == []
 
+    async def test_page_begins_behind_any_request_when_its_place_is_named(
+        self, world: World
+    ) -> None:
+        for i in range(4):
+            await world.queue.submit(submission(f"g-0-{i}"))
+        page = await world.queue.list_generations(TENANT, page="", limit=4)
+        places = [status.place for status in page.generations]
+        assert places == sorted(set(places), reverse=True)
+        rest = await world.queue.list_generations(TENANT, page=str(places[1]), limit=4)
+        assert rest.generations == page.generations[2:]
+
     async def test_page_is_bounded_when_more_is_asked_for(self, world: World) -> None:
         for i in range(MAX_BATCH + 1):
             await world.queue.submit(submission(f"g-0-{i:03}"))

@@ -11,7 +11,7 @@ from facet.api.queue.v1.envelope_pb2 import MediaItem
 from facet.api.v1.content_pb2 import ROLE_MODEL, Content, Part
 from facet.api.v1.generation_pb2 import GenerationConfig, GenerationRequest
 from facet.core.models import NANO
-from facet.gateway.load import envelope_version, load_of
+from facet.gateway.load import PREFIX_BYTES, envelope_version, load_of
 from facet.queue.values import Needs
 
 pytestmark = pytest.mark.unit
@@ -102,3 +102,27 @@ def test_candidates_take_seats_and_an_able_worker_when_there_are_several(
     load = load_of(request, [], NANO, "alice")
     assert (load.sequences, load.max_output_tokens) == (sequences, 100)
     assert load.needs.envelope_version == envelope_version(request) == version
+
+
+def test_conversations_share_a_name_when_their_instruction_is_long() -> None:
+    def affinity(instruction: str, text: str) -> tuple[str, ...]:
+        system = Content(parts=[Part(text=instruction)])
+        return load_of(_request(text, system_instruction=system), [], NANO, "alice").affinity
+
+    long = "be brief " * (PREFIX_BYTES // 9 + 1)
+    one, other = affinity(long, "one"), affinity(long, "other")
+    assert [name[:2] for name in one] == ["p:", "i:"]
+    assert one[0] != other[0]
+    assert one[1] == other[1]
+    assert one[1] not in affinity(long + "!", "one")
+    assert [name[:2] for name in affinity("be brief", "one")] == ["p:"]
+
+
+def test_second_turn_finds_the_first_when_that_was_long() -> None:
+    first = _request("x" * PREFIX_BYTES)
+    later = GenerationRequest.FromString(first.SerializeToString())
+    later.contents.add(role=ROLE_MODEL, parts=[Part(text="hi")])
+    later.contents.add(parts=[Part(text="and now?")])
+    names = [load_of(each, [], NANO, "alice").affinity for each in (first, later)]
+    assert len(names[0]) == 1
+    assert names[0] == names[1]

@@ -347,14 +347,14 @@ local function failure_of(id, record)
   return ''
 end
 
--- {state, tenant, next, tries, deaths, worker, born, failure, requests ahead, tokens ahead,
+-- {state, tenant, next, tries, deaths, worker, place, failure, requests ahead, tokens ahead,
 -- wait ms or -1, remaining ms, ended, expires, origin}
 local function describe_status(id, record, now, rate)
   local requests, tokens = requests_ahead(id, record)
   local wait = record.state == 'W' and (rate > 0 and math.floor(tokens / rate) or -1) or 0
   return {
     record.state, record.tenant, record.next, record.tries, record.deaths, record.worker,
-    math.floor(record.place / 1000), failure_of(id, record), requests, tokens, wait,
+    record.place, failure_of(id, record), requests, tokens, wait,
     math.max(record.due - now, 0), record.ended, record.expires, redis.call('GET', origin_key) or '',
   }
 end

@@ -17,9 +17,14 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # Bounds one try to connect to a host that does not answer; gRPC takes 20 s.
     ("grpc.min_reconnect_backoff_ms", 5_000),
-    # A host that vanished without a word is noticed while a stream waits for its next event.
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # A host that vanished without a word is noticed while a stream waits for its next event, and
+    # early enough to attach elsewhere within the readers' grace.
+    ("grpc.keepalive_time_ms", 3_000),
+    ("grpc.keepalive_timeout_ms", 2_500),
+    # What gRPC waits for a keepalive ping too; by itself a minute, whatever stands above.
+    ("grpc.http2.ping_timeout_ms", 2_500),
+    # A reader sends nothing but pings.
+    ("grpc.http2.max_pings_without_data", 0),
 )
 # gRPC sends even loopback connections through a proxy that the environment names.
 _NO_PROXY = (("grpc.enable_http_proxy", 0),)

@@ -16,8 +16,8 @@ class Status:
 
     `worker` has it or had it last. `place` orders requests by their arrival: it is that time in
     microseconds, and no two of one queue have the same. `deaths` counts consecutive attempts that
-    ended with their worker and brought no token. `requests_ahead` and `tokens_ahead` are estimates, 0 unless it
-    waits; `wait_ms` is what the queue's drain rate makes of them, None when unknown.
+    ended with their worker and brought no token. `requests_ahead` and `tokens_ahead` are estimates,
+    0 unless it waits; `wait_ms` is what the drain rate makes of them, None when unknown.
     `remaining_ms`: until its deadline, 0 when that has passed. `ended_ms` and `expires_ms` are 0
     before the end; all other times are milliseconds since the epoch by the store's clock.
     """

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+import facet
+from facet.api.v1.event_pb2 import Event, TextDelta
 from facet.api.v1.inference_service_pb2 import AttachGenerationRequest
 from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
 from tests.integration.gateway.conftest import Bench, BenchMaker
@@ -24,6 +28,7 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.integration
 
 GRACE_SECONDS = 2.0
+DEFAULT_GRACE_SECONDS = 10.0
 ATTACHES = 60
 
 
@@ -77,6 +82,31 @@ async def test_stream_goes_on_elsewhere_when_its_gateway_dies(
         offset += 1
     await job.finish()
     assert [event.offset for event in await rest_of(attached)] == [offset]
+
+
+async def test_stream_goes_on_elsewhere_when_its_gateway_falls_silent(
+    redis_server: RedisServer, benches: BenchMaker
+) -> None:
+    other = await benches.start()
+    async with gateway_process(redis_server.url, benches.release) as silent:
+        addresses = f"{silent.address},{other.address}"
+        async with facet.AsyncClient(addresses) as client, client.stream("hello") as stream:
+            await stream.accepted()
+            job = await other.worker.claim()
+            await job.say("a")
+            assert await anext(stream) == facet.client.TextDelta(0, "a", 0)
+            silent.process.send_signal(signal.SIGSTOP)
+            stopped_at = time.monotonic()
+            reading = asyncio.create_task(anext(stream))
+            await job.append(Event(text_delta=TextDelta(text="b", text_start=1)))
+            while not reading.done():
+                assert not await job.is_lost()
+                await asyncio.wait([reading], timeout=1)
+            assert await reading == facet.client.TextDelta(1, "b", 1)
+            # The grace of its readers began up to 3 s before it fell silent.
+            assert time.monotonic() - stopped_at < DEFAULT_GRACE_SECONDS - 3
+            await job.finish()
+            assert [type(event) async for event in stream] == [facet.client.Finished]
 
 
 async def test_each_event_comes_once_and_nothing_stays_when_a_client_attaches_in_a_loop(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facet.queue.limits import MAX_WAIT_MS
 from facet.queue.port import Queue
 from facet.queue.redis_queue import RedisQueue
-from facet.queue.values import Claimed
+from facet.queue.values import Claimed, Needs, Offers
 from tests.support.conditions import until
 from tests.support.queue_contract.world import claim, finish, submission
 from tests.support.redis_server import RedisServer
@@ -29,41 +29,61 @@ class Arrival:
 
     gap_ms: int
     affinity: tuple[str, ...]
+    needs: Needs
 
 
 ARRIVALS = st.builds(
     Arrival,
     gap_ms=st.sampled_from([0, 0, 30, 200, 600]),
     affinity=st.sampled_from([(), (), ("s:1",), ("s:2",)]),
+    needs=st.sampled_from([Needs(), Needs(media="i"), Needs(context_tokens=8_192)]),
 )
 
 
-async def work(queue: Queue, worker: str, served: list[Claimed], *, dies_after: int | None) -> None:
-    """Claim and finish for ever; or die between a hint and the claim that it was for."""
+@dataclass(frozen=True)
+class Fellow:
+    """A worker beside the one that is able and lives: it takes hints that it cannot use, or dies
+    after so many waits, between a hint and the claim that it was for."""
+
+    offers: Offers
+    dies_after: int | None
+
+
+FELLOWS = st.builds(
+    Fellow,
+    offers=st.sampled_from([Offers(), Offers(media="i"), Offers(context_tokens=4_096)]),
+    dies_after=st.sampled_from([None, 1, 2]),
+)
+ABLE = Fellow(Offers(), None)
+
+
+async def work(queue: Queue, worker: str, served: list[Claimed], fellow: Fellow) -> None:
+    """Claim and finish for ever, or until it dies."""
     waits = 0
     while True:
-        result = await queue.claim(claim(worker))
+        result = await queue.claim(replace(claim(worker), offers=fellow.offers))
         served += result.claimed
         for each in result.claimed:
             await queue.write([finish(each)])
         if not result.claimed:
             await queue.wait_for_work(worker, result.next_check_ms)
             waits += 1
-            if waits == dies_after:
+            if waits == fellow.dies_after:
                 return
 
 
-async def serve(queue: Queue, arrivals: list[Arrival], dies_after: list[int | None]) -> None:
-    """Submit all to a queue with these workers, and a last one that lives."""
+async def serve(queue: Queue, arrivals: list[Arrival], fellows: list[Fellow]) -> None:
+    """Submit all to a queue with these workers, and a last one that is able and lives."""
     served: list[Claimed] = []
     workers = [
-        asyncio.create_task(work(queue, f"worker-{number}", served, dies_after=count))
-        for number, count in enumerate([*dies_after, None])
+        asyncio.create_task(work(queue, f"worker-{number}", served, fellow))
+        for number, fellow in enumerate([*fellows, ABLE])
     ]
     try:
         for number, arrival in enumerate(arrivals):
             await asyncio.sleep(arrival.gap_ms / 1000)
-            request = replace(submission(f"g-0-{number}"), affinity=arrival.affinity)
+            plain = submission(f"g-0-{number}")
+            request = replace(plain, affinity=arrival.affinity, needs=arrival.needs)
             await queue.submit(request)
         await until(lambda: asyncio.sleep(0, len(served) == len(arrivals)))
     finally:
@@ -73,11 +93,11 @@ async def serve(queue: Queue, arrivals: list[Arrival], dies_after: list[int | No
     assert max(each.waited_ms for each in served) <= MAX_IDLE_MS
 
 
-def test_no_request_waits_beside_an_idle_worker_when_others_die_with_hints(
+def test_no_request_waits_beside_an_idle_worker_when_others_die_with_hints_or_cannot_use_them(
     redis_server: RedisServer,
 ) -> None:
     @settings(
-        max_examples=8,
+        max_examples=12,
         deadline=None,
         derandomize=True,
         database=None,
@@ -85,13 +105,13 @@ def test_no_request_waits_beside_an_idle_worker_when_others_die_with_hints(
     )
     @given(
         arrivals=st.lists(ARRIVALS, min_size=2, max_size=5),
-        dies_after=st.lists(st.sampled_from([None, 1, 2]), min_size=1, max_size=3),
+        fellows=st.lists(FELLOWS, min_size=1, max_size=3),
     )
-    def each(arrivals: list[Arrival], dies_after: list[int | None]) -> None:
+    def each(arrivals: list[Arrival], fellows: list[Fellow]) -> None:
         async def example() -> None:
             queue = RedisQueue.connect(redis_server.url, release=secrets.token_hex(8), model="nano")
             try:
-                await serve(queue, arrivals, dies_after)
+                await serve(queue, arrivals, fellows)
             finally:
                 await queue.close()
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 from structlog.testing import capture_logs
 
-from facet.api.v1 import error_pb2, event_pb2, generation_pb2
+from facet.api.v1 import error_pb2, generation_pb2
 from facet.core.errors import EngineFailedError
 from facet.queue.values import State
 from facet.worker.engine.port import CallPiece, EngineDeadError
 from facet.worker.engine.simulated import SimulatedEngine
 from facet.worker.engine.simulated_vocabulary import MarkerParser
-from facet.worker.run import Run, Stop
+from facet.worker.run import Stop
+from tests.unit.worker.cutting import RICH, begun_run, finished_run, paced
 from tests.unit.worker.scripted import (
     TENANT,
     Bench,
-    PacedEngine,
     assert_no_gap,
     claim,
     envelope,
@@ -27,23 +26,9 @@ from tests.unit.worker.scripted import (
     kinds_of,
     request,
     submit,
-    text_of,
 )
 
 pytestmark = pytest.mark.unit
-
-
-@dataclass(frozen=True)
-class Begun:
-    run: Run
-    task: asyncio.Task[None]
-
-
-RICH = request(
-    "hello",
-    generationConfig={"thinking": {"enabled": True, "includeThoughts": True}},
-    tools=[{"functionDeclarations": [{"name": "look_up"}]}],
-)
 
 
 @pytest.fixture
@@ -51,53 +36,6 @@ async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
     yield bench
     await bench.close()
-
-
-def paced(bench: Bench) -> PacedEngine:
-    assert isinstance(bench.engine, PacedEngine)
-    return bench.engine
-
-
-async def finished_run(
-    bench: Bench, name: str, made: generation_pb2.GenerationRequest
-) -> list[event_pb2.Event]:
-    await submit(bench.queue, name, envelope(name, made).SerializeToString())
-    paced(bench).allow(1_000)
-    await asyncio.wait_for(bench.run(await claim(bench.queue, f"n-{name}")).execute(), 10)
-    paced(bench).forbid()
-    return await events_of(bench.queue, name)
-
-
-async def resumed_run(
-    bench: Bench, name: str, made: generation_pb2.GenerationRequest, cut: int
-) -> list[event_pb2.Event]:
-    """The log of two runs: the first is handed back after `cut` ids."""
-    first = await begun_run(bench, name, made, cut)
-    first.run.stop(Stop.HAND_BACK)
-    await asyncio.wait_for(first.task, 10)
-    await bench.queue.hand_back([first.run.claimed.lease])
-    paced(bench).allow(1_000)
-    await asyncio.wait_for(bench.run(await claim(bench.queue, f"then-{name}")).execute(), 10)
-    paced(bench).forbid()
-    return await events_of(bench.queue, name)
-
-
-async def begun_run(
-    bench: Bench, name: str, made: generation_pb2.GenerationRequest, ids: int
-) -> Begun:
-    """A run whose engine waits after so many ids."""
-    await submit(bench.queue, name, envelope(name, made).SerializeToString())
-    run = bench.run(await claim(bench.queue, f"first-{name}"))
-    task = asyncio.create_task(run.execute())
-    paced(bench).allow(ids)
-    await asyncio.wait_for(paced(bench).starved.wait(), 10)
-    return Begun(run, task)
-
-
-def content(events: list[event_pb2.Event]) -> tuple[str, str, list[str], int]:
-    thoughts = "".join(event.thought_delta.text for event in events)
-    calls = [str(e.function_call) for e in events if e.WhichOneof("kind") == "function_call"]
-    return text_of(events), thoughts, calls, events[-1].token_end
 
 
 async def test_the_log_runs_from_started_to_finished_without_a_gap(bench: Bench) -> None:
@@ -111,36 +49,6 @@ async def test_the_log_runs_from_started_to_finished_without_a_gap(bench: Bench)
     assert usage.candidates_token_count + usage.thoughts_token_count == events[-1].token_end
     assert usage.total_token_count == usage.prompt_token_count + events[-1].token_end
     assert finished.timings.attempts == 1
-
-
-async def test_the_answer_is_that_of_an_undisturbed_run_when_cut_at_any_id(bench: Bench) -> None:
-    whole = await finished_run(bench, "whole", RICH)
-    assert any(event.HasField("withheld") for event in whole), "half characters are to be cut"
-    for cut in range(1, whole[-1].token_end):
-        events = await resumed_run(bench, f"cut-{cut}", RICH, cut)
-        assert_no_gap(events)
-        assert content(events) == content(whole)
-        assert kinds_of(events).count("resumed") == 1
-        assert events[-1].finished.usage.candidates_token_count == (
-            whole[-1].finished.usage.candidates_token_count
-        )
-
-
-async def test_the_answer_ends_in_front_of_a_stop_sequence_when_cut_inside_of_it(
-    bench: Bench,
-) -> None:
-    whole = text_of(await finished_run(bench, "whole", request()))
-    stop = whole[9:15]
-    expected = whole[: whole.index(stop)]
-    made = request(generationConfig={"stopSequences": [stop]})
-    straight = await finished_run(bench, "straight", made)
-    assert text_of(straight) == expected
-    assert straight[-1].finished.stop_sequence == stop
-    assert straight[-1].finished.finish_reason == generation_pb2.FINISH_REASON_STOP
-    for cut in range(1, straight[-1].token_end):
-        events = await resumed_run(bench, f"cut-{cut}", made, cut)
-        assert_no_gap(events)
-        assert text_of(events) == expected
 
 
 async def test_thoughts_are_not_logged_when_they_were_not_asked_for(bench: Bench) -> None:

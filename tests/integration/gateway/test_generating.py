@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import grpc
 import pytest
@@ -84,6 +85,28 @@ async def test_waiting_is_shown_when_no_worker_comes(bench: Bench) -> None:
     job = await bench.worker.claim()
     await job.finish()
     assert [event.offset for event in await rest_of(call)] == [0]
+
+
+async def test_signs_of_life_come_every_15_s_when_a_request_waits(bench: Bench) -> None:
+    loop = asyncio.get_running_loop()
+    before = bench.inference.StreamGenerateContent(streamed("first"))
+    await generation_id_of(before)
+    call = bench.inference.StreamGenerateContent(streamed("second"))
+    await generation_id_of(call)
+    seen_at = loop.time()
+    for _ in range(2):
+        # No longer wait than the API promises.
+        message: Any = await asyncio.wait_for(call.read(), 15)
+        [event] = message.events
+        assert loop.time() - seen_at <= 15
+        seen_at = loop.time()
+        assert (event.WhichOneof("kind"), event.queued.position) == ("queued", 1)
+        assert event.offset == 0
+    for each in (before, call):
+        job = await bench.worker.claim()
+        await job.finish()
+        # Frames stand outside of the offsets.
+        assert [event.offset for event in await rest_of(each)] == [0]
 
 
 async def test_answer_is_folded_when_the_call_is_unary(bench: Bench) -> None:

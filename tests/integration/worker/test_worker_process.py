@@ -110,6 +110,40 @@ async def test_what_runs_is_handed_back_and_continued_when_the_worker_is_told_to
     assert text_of(events) == text_of(undisturbed)
 
 
+async def test_everything_is_handed_back_within_10_s_when_a_full_worker_is_told_to_end(
+    queue: RedisQueue, start_worker: Start
+) -> None:
+    worker = start_worker(max_sequences=4, claim_ahead=2)
+    await ready(worker)
+    # They never end by themselves, so the whole of the default bound is waited for.
+    held = [await submit(queue, request(f"tale {number} [[stall@5]]")) for number in range(6)]
+
+    async def all_are_held() -> bool:
+        return (await queue.depth()).leased == len(held)
+
+    async def four_stall() -> bool:
+        return [await has_tokens(queue, each, 5) for each in held].count(True) == 4
+
+    await eventually(all_are_held, 10)
+    await eventually(four_stall, 10)
+    late = await submit(queue, request("late"))
+    worker.send(signal.SIGTERM)
+    told_at = time.monotonic()
+
+    async def has_ended() -> bool:
+        return worker.exit_code is not None
+
+    await eventually(has_ended, 10)
+    assert time.monotonic() - told_at <= 10
+    assert worker.exit_code == 0
+    for generation_id in (*held, late):
+        status = await queue.status(generation_id, TENANT)
+        assert (status.state, status.deaths) == (State.WAITING, 0)
+    logged = [events[-1].token_end for each in held if (events := await log_of(queue, each))]
+    assert logged == [5] * 4
+    assert await queue.reports() == []
+
+
 async def test_what_runs_is_finished_when_the_drain_bound_allows(
     queue: RedisQueue, start_worker: Start
 ) -> None:

@@ -44,6 +44,9 @@ def test_chart_refuses_when_no_value_is_given(render: Renderer) -> None:
         (EXTERNAL, "networkPolicy.redisCidrs"),
         ({"gateway": {"defaultDeadlineSeconds": 10, "maxDeadlineSeconds": 5}},
          "longer than maxDeadlineSeconds"),
+        ({"gateway": {"admin": {"enabled": True, "port": 8470}}}, "admin.port"),
+        ({"gateway": {"admin": {"enabled": True}}, "auth": {"existingSecret": "", "keys": [KEY]}},
+         "needs an operator's key"),
     ],
 )  # fmt: skip
 def test_the_reason_is_told_when_values_contradict_each_other(
@@ -62,6 +65,10 @@ def test_the_reason_is_told_when_values_contradict_each_other(
         ({"gateway": {"image": {"tag": "latest"}}}, "tag"),
         ({"gateway": {"image": {"digest": "sha256:short"}}}, "digest"),
         ({"gateway": {"drainSeconds": 600}}, "drainSeconds"),
+        ({"gateway": {"admin": {"enabled": True, "port": 80}}}, "port"),
+        ({"gateway": {"maxWaiting": {"requests": 0}}}, "requests"),
+        ({"gateway": {"tenantMaxWaiting": {"gigabytes": 1}}}, "gigabytes"),
+        ({"auth": {"keys": [KEY | {"weight": 0}]}}, "weight"),
         ({"gateway": {"extraEnv": [{"value": "nameless"}]}}, "name"),
         ({"worker": {"engine": "other"}}, "engine"),
         ({"worker": {"drainSeconds": 600}}, "drainSeconds"),
@@ -92,6 +99,10 @@ def test_the_schema_refuses_when_a_value_is_unknown_or_out_of_range(
         {"fullnameOverride": "other"},
         {"labels": {"a": "b"}, "annotations": {"a": "b"}},
         PASSWORD,
+        {
+            "gateway": {"admin": {"enabled": True}},
+            "auth": {"existingSecret": "", "keys": [KEY, KEY | {"admin": True}]},
+        },
         {**EXTERNAL, "networkPolicy": {"enabled": False}},
     ],
 )

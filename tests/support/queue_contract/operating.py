@@ -8,7 +8,9 @@ import pytest
 
 from facet.core.errors import GenerationNotFoundError, InvalidRequestError
 from facet.queue import limits, memory_ledger
-from facet.queue.values import Needs, Priority, State, Verdict
+from facet.queue.limits import HOLD_MS
+from facet.queue.values import Needs, Priority, Room, State, Verdict
+from tests.support.queue_contract.warming import warm
 from tests.support.queue_contract.world import (
     STEP_MS,
     TENANT,
@@ -204,6 +206,25 @@ class InspectContract:
         assert (told.epoch, told.fingerprint, told.read_offset) == (3, "print-1", 1)
         assert (told.prompt_tokens, told.charged_tokens) == (44, 300)
         assert told.status == await world.queue.status("g-0-1", TENANT)
+
+    async def test_claims_that_left_it_are_counted_when_it_was_held_or_found_no_room(
+        self, world: World
+    ) -> None:
+        await warm(world, "worker-1", "s:1")
+        request = replace(submission("g-0-2", deadline_ms=10**6), prompt_tokens=1_000)
+        await world.queue.submit(replace(request, affinity=("s:1",)))
+        for _ in range(2):
+            assert names(await world.queue.claim(claim("worker-2"))) == []
+        told = await world.queue.inspect("g-0-2")
+        assert (told.holds, told.skips) == (2, 0)
+        await world.advance(HOLD_MS + 1)
+        full = replace(claim("worker-2", held=1), room=Room(4, 9_000, 3, 500))
+        assert names(await world.queue.claim(full)) == []
+        told = await world.queue.inspect("g-0-2")
+        assert (told.holds, told.skips) == (2, 1)
+        await claim_one(world, "worker-1")
+        told = await world.queue.inspect("g-0-2")
+        assert (told.holds, told.skips, told.status.attempts) == (2, 1, 1)
 
     async def test_nothing_is_found_when_the_id_is_unknown(self, world: World) -> None:
         with pytest.raises(GenerationNotFoundError):

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 
 import facet
@@ -16,11 +17,13 @@ from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.gateway_process import GatewayProcess, gateway_process
 from tests.integration.gateway.requests import (
+    failure_of,
     generation_id_of,
     logged,
     next_of,
     rest_of,
     streamed,
+    unary,
 )
 from tests.support.conditions import until
 from tests.support.redis_server import RedisServer
@@ -134,3 +137,77 @@ async def test_each_event_comes_once_and_nothing_stays_when_a_client_attaches_in
         return not reader._subscriptions.get(generation_id, ())
 
     await until(nobody_is_left)
+
+
+async def test_one_generation_runs_when_a_client_sends_it_again_in_a_loop(
+    benches: BenchMaker,
+) -> None:
+    first, second = await benches.start(), await benches.start()
+    sent = streamed(request_id="order-7")
+    ids = set()
+    for number in range(ATTACHES):
+        call = (first, second)[number % 2].inference.StreamGenerateContent(sent)
+        ids.add(await generation_id_of(call))
+        call.cancel()
+    last = first.inference.StreamGenerateContent(sent)
+    ids.add(await generation_id_of(last))
+    assert len(ids) == 1
+    depth = await first.queue.depth()
+    assert (depth.waiting, depth.leased) == (1, 0)
+    job = await first.worker.claim()
+    await job.finish()
+    assert [event.offset for event in await rest_of(last)] == [0]
+
+
+async def test_one_generation_runs_when_it_is_sent_to_two_gateways_at_once(
+    benches: BenchMaker,
+) -> None:
+    both = [await benches.start(), await benches.start()]
+    calls = [
+        bench.inference.StreamGenerateContent(streamed(request_id="order-8")) for bench in both * 10
+    ]
+    assert len(set(await asyncio.gather(*map(generation_id_of, calls)))) == 1
+    job = await both[0].worker.claim()
+    await job.say("one")
+    await job.finish()
+    for call in calls:
+        assert [event.offset for event in await rest_of(call)] == [0, 1]
+    assert (await both[0].queue.depth()).waiting == 0
+
+
+async def test_a_loop_of_other_bodies_is_refused_and_leaves_nothing_when_its_id_is_taken(
+    bench: Bench,
+) -> None:
+    call = bench.inference.StreamGenerateContent(streamed(request_id="order-9"))
+    await generation_id_of(call)
+    for number in range(ATTACHES):
+        other = unary(f"body {number}", request_id="order-9")
+        code, info = await failure_of(bench.inference.GenerateContent(other))
+        assert (code, info.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    assert (await bench.queue.depth()).waiting == 1
+    job = await bench.worker.claim()
+    await job.finish()
+    assert [event.offset for event in await rest_of(call)] == [0]
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+@pytest.mark.parametrize("beyond", [1, 2**31, 2**53 + 1, 2**63 - 2, 2**64 - 3])
+async def test_offset_is_refused_when_it_lies_beyond_the_end(
+    bench: Bench, beyond: int, has_ended: bool
+) -> None:
+    call = bench.inference.StreamGenerateContent(streamed())
+    generation_id = await generation_id_of(call)
+    job = await bench.worker.claim()
+    await job.say("a")
+    end = 1
+    if has_ended:
+        await job.finish()
+        end = 2
+    attached = bench.inference.AttachGeneration(_attach(generation_id, end + beyond))
+    code, info = await failure_of(attached.read())
+    assert (code, info.reason) == (grpc.StatusCode.OUT_OF_RANGE, "OFFSET_OUT_OF_RANGE")
+    at_end = bench.inference.AttachGeneration(_attach(generation_id, end))
+    await generation_id_of(at_end)
+    if not has_ended:
+        await job.finish()
+        assert [event.offset for event in await rest_of(at_end)] == [1]

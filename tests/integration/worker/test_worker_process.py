@@ -62,6 +62,37 @@ async def test_the_stream_is_that_of_an_undisturbed_run_when_its_worker_is_kille
     assert events[-1].finished.timings.attempts == 2
 
 
+async def test_the_stream_is_that_of_an_undisturbed_run_when_a_paused_worker_wakes_after_its_lease(
+    queue: RedisQueue, start_worker: Start
+) -> None:
+    paused = start_worker(**SLOW)
+    await ready(paused)
+    undisturbed = await finished_log(queue, await submit(queue, request("a tale")), 30)
+    generation_id = await submit(queue, request("a tale"))
+    await eventually(lambda: has_tokens(queue, generation_id, 7), 15)
+    paused.send(signal.SIGSTOP)
+    other = start_worker(**SLOW)
+    await ready(other)
+
+    async def is_resumed() -> bool:
+        return (await queue.status(generation_id, TENANT)).attempts == 2
+
+    await eventually(is_resumed, 15)
+    paused.send(signal.SIGCONT)
+    events = await finished_log(queue, generation_id, 30)
+    assert_no_gap(events)
+    assert kinds_of(events) == ["started", "resumed", "finished"]
+    assert text_of(events) == text_of(undisturbed)
+
+    async def has_noticed() -> bool:
+        return "run.lease_lost" in paused.log_file.read_text()
+
+    await eventually(has_noticed, 10)
+    # It goes on with other work, and so does the one that took over.
+    assert await finished_log(queue, await submit(queue, request("next")), 30)
+    assert (paused.exit_code, other.exit_code) == (None, None)
+
+
 async def test_innocents_finish_and_the_poison_is_dead_lettered_when_it_kills_its_workers(
     queue: RedisQueue, start_worker: Start
 ) -> None:

@@ -60,9 +60,10 @@ class _Dictating(SimulatedEngine):
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
+        candidate: int = 0,
     ) -> AsyncGenerator[Step, None]:
         """See `Engine.generate`."""
-        assert tuple(emitted) == self.ids[: len(emitted)]
+        assert (candidate, tuple(emitted)) == (0, self.ids[: len(emitted)])
         for number, token_id in enumerate(self.ids[len(emitted) :], start=len(emitted) + 1):
             yield Step((token_id,), EngineFinish.STOP if number == len(self.ids) else None)
 

@@ -36,10 +36,11 @@ class TellingEngine(PacedEngine):
         request: generation_pb2.GenerationRequest,
         prompt: Prompt,
         emitted: Sequence[int],
+        candidate: int = 0,
     ) -> AsyncGenerator[Step, None]:
         """See `Engine.generate`."""
         at = len(emitted)
-        async for step in super().generate(generation_id, request, prompt, emitted):
+        async for step in super().generate(generation_id, request, prompt, emitted, candidate):
             told = tuple(
                 TokenLogprob(token_id, f"<{token_id}>", -float(at + number), ())
                 for number, token_id in enumerate(step.token_ids)

@@ -17,14 +17,22 @@ _TOKEN = re.compile(r"(?P<queue>[0-9]{1,4})\.(?P<place>[0-9]{1,20})")
 
 @dataclass(frozen=True)
 class _Position:
-    """Behind which request a listing goes on: by its place, then by the number of its queue."""
+    """Behind which request a listing goes on: by its place, then by the number of its queue.
+
+    Place 0 is the beginning of that queue and those behind it. The first release, which listed
+    queue by queue, gives such tokens: what was listed may come again, nothing is left out.
+    """
 
     place: int
     queue: int
 
     def page_of(self, queue: int) -> str:
         """The page of a queue that begins there."""
-        return str(self.place + (queue > self.queue))
+        return str(self.place + (queue > self.queue)) if self.place else ""
+
+    def leaves_out(self, queue: int) -> bool:
+        """Whether nothing of a queue follows."""
+        return not self.place and queue < self.queue
 
 
 async def newest(queues: Sequence[Producer], tenant: str, *, token: str, size: int) -> Page:
@@ -32,28 +40,24 @@ async def newest(queues: Sequence[Producer], tenant: str, *, token: str, size: i
 
     Errors: InvalidRequestError, StoreUnavailableError.
     """
-    position = _position_of(token, len(queues))
+    position: _Position | None = _position_of(token, len(queues))
     listed: list[Status] = []
-    while True:
+    while position is not None and len(listed) < size:
         wanted = min(size - len(listed), MAX_BATCH)
         found, position = await _following(queues, tenant, position, wanted)
         listed += found
-        if position is None:
-            return Page(tuple(listed), "")
-        if len(listed) == size:
-            return Page(tuple(listed), f"{position.queue}.{position.place}")
+    return Page(tuple(listed), f"{position.queue}.{position.place}" if position else "")
 
 
 async def _following(
-    queues: Sequence[Producer], tenant: str, position: _Position | None, limit: int
+    queues: Sequence[Producer], tenant: str, position: _Position, limit: int
 ) -> tuple[list[Status], _Position | None]:
     """At most so many from a position on, and where it goes on; None at the end."""
+    asked = [number for number in range(len(queues)) if not position.leaves_out(number)]
     pages = await asyncio.gather(
         *(
-            queue.list_generations(
-                tenant, page=position.page_of(number) if position else "", limit=limit
-            )
-            for number, queue in enumerate(queues)
+            queues[number].list_generations(tenant, page=position.page_of(number), limit=limit)
+            for number in asked
         )
     )
     # Behind the last that a queue looked at, others are not newer than all that it still has.
@@ -61,7 +65,7 @@ async def _following(
     found = sorted(
         (
             (status, number)
-            for number, page in enumerate(pages)
+            for number, page in zip(asked, pages, strict=True)
             for status in page.generations
             if status.place >= floor
         ),
@@ -74,9 +78,9 @@ async def _following(
     return taken, _Position(floor, len(queues) - 1) if floor else None
 
 
-def _position_of(token: str, queues: int) -> _Position | None:
+def _position_of(token: str, queues: int) -> _Position:
     if not token:
-        return None
+        return _Position(0, 0)
     match = _TOKEN.fullmatch(token)
     if match is None or int(match["queue"]) >= queues:
         raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
@@ -47,6 +48,9 @@ class LogReader:
         self._subscriptions: dict[str, list[Subscription]] = {}
         self._behind: dict[Subscription, None] = {}
         self._left: dict[str, None] = {}
+        # Where the logs ended when their following was renewed last.
+        self._followed: dict[str, int] = {}
+        self._follow_due = 0.0
         self._is_store_away = False
         self._somebody_reads = asyncio.Event()
         self._somebody_is_behind = asyncio.Event()
@@ -118,39 +122,59 @@ class LogReader:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
-                async with asyncio.timeout(self._follow_seconds):
+                async with asyncio.timeout(max(0.0, self._follow_due - time.monotonic())):
                     await self._follow_at_once.wait()
             except TimeoutError:
                 continue
 
     async def _follow(self) -> None:
+        """Renew all that is followed when that is due, else begin with what is new."""
         was_away, self._is_store_away = self._is_store_away, False
         if was_away:
             for subscription in self._all():
                 subscription.recheck()
                 self._catch_up(subscription)
-        left = [name for name in self._left if name not in self._subscriptions]
-        positions = {
-            name: min(peer.next_offset for peer in peers)
+        is_due = was_away or time.monotonic() >= self._follow_due
+        peers = {
+            name: {peer: peer.read_offset for peer in peers}
             for name, peers in self._subscriptions.items()
-            if not all(peer.is_over for peer in peers)
+            if (is_due or name not in self._followed) and not all(each.is_over for each in peers)
         }
+        positions = {name: min(each.next_offset for each in read) for name, read in peers.items()}
         followed = await self._queue.follow(self.follower, positions)
+        await self._unfollow()
+        missing: list[Subscription] = []
+        for name, state in followed.items():
+            subscribed = {peer: read for peer, read in peers[name].items() if self._has(peer)}
+            if state.is_known:
+                self._compare(name, state.next_offset, subscribed)
+            else:
+                missing += subscribed
+        if is_due:
+            self._follow_due = time.monotonic() + self._follow_seconds
+            self._followed = {name: state.next_offset for name, state in followed.items()}
+            await self._healing.look_after(missing)
+        else:
+            self._followed |= {name: state.next_offset for name, state in followed.items()}
+
+    async def _unfollow(self) -> None:
+        left = [name for name in self._left if name not in self._subscriptions]
         if left:
             await self._queue.unfollow(self.follower, left)
-            for name in left:
-                self._left.pop(name, None)
-        missing = []
-        for name, state in followed.items():
-            for peer in self._subscriptions.get(name, ()):
-                if not state.is_known:
-                    missing.append(peer)
-                elif state.next_offset < peer.read_offset:
-                    peer.recheck()
-                    self._catch_up(peer)
-                elif state.next_offset > peer.wanted_offset and peer.wants_more:
-                    self._catch_up(peer)
-        await self._healing.look_after(missing)
+        for name in left:
+            self._left.pop(name, None)
+            self._followed.pop(name, None)
+
+    def _compare(self, name: str, log_end: int, peers: Mapping[Subscription, int]) -> None:
+        """Look for peers that miss something: what they had read before the store told the end."""
+        # What was logged since the last time may still lie in the inbox.
+        expected = min(self._followed.get(name, log_end), log_end)
+        for peer, read_offset in peers.items():
+            if log_end < read_offset:
+                peer.recheck()
+                self._catch_up(peer)
+            elif peer.wanted_offset < expected and peer.wants_more:
+                self._catch_up(peer)
 
     # Receiving: what is written arrives in the inbox
 
@@ -173,6 +197,7 @@ class LogReader:
             self._route(inbox)
             if not inbox.entries:
                 # Nothing at all for a while: perhaps the inbox is gone, or logs do not go there.
+                self._follow_due = 0.0
                 self._follow_at_once.set()
 
     def _route(self, inbox: Inbox) -> None:
@@ -186,8 +211,7 @@ class LogReader:
                     continue
                 if entry.first_offset > peer.wanted_offset:
                     self._catch_up(peer)
-                else:
-                    peer.push([entry])
+                peer.push([entry])
 
     # Catching up: what a subscriber misses stands in the log
 
@@ -206,7 +230,7 @@ class LogReader:
             try:
                 await self._bring_up(behind)
             except StoreUnavailableError as error:
-                self._behind |= dict.fromkeys(filter(self._is_subscribed, behind))
+                self._behind |= dict.fromkeys(filter(self._has, behind))
                 self._note_outage(error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -219,11 +243,13 @@ class LogReader:
         for peer in behind:
             entries = news.get(peer.generation_id, [])
             peer.push(entries)
-            # Full pages may have more behind them.
-            if len(entries) == ENTRIES_PER_READ and self._is_subscribed(peer):
+            if len(entries) < ENTRIES_PER_READ:
+                peer.close_gap()
+            elif self._has(peer):
+                # Full pages may have more behind them.
                 self._behind[peer] = None
 
-    def _is_subscribed(self, peer: Subscription) -> bool:
+    def _has(self, peer: Subscription) -> bool:
         return peer in self._subscriptions.get(peer.generation_id, ())
 
     def _note_outage(self, error: StoreUnavailableError) -> None:

@@ -44,7 +44,8 @@ class Subscription:
 
     Entries wait in a buffer until `next` takes all of them at once: merging happens only while the
     taker is behind. Once the buffer holds `buffer_bytes` it `is_full` and takes nothing; `on_room`
-    is called when `next` has emptied a full buffer.
+    is called when `next` has emptied a full buffer. What arrives behind a gap waits, up to as many
+    bytes, until the gap is filled.
 
     The latest events are kept. After the store may have fallen back, `recheck` has the log compared
     with them before anything new is delivered.
@@ -68,6 +69,8 @@ class Subscription:
         self._on_room = on_room
         self._entries: deque[LogEntry] = deque()
         self._buffered_bytes = 0
+        self._ahead: deque[LogEntry] = deque()
+        self._ahead_bytes = 0
         self._kept = Kept(from_offset)
         self._known: dict[int, bytes] = {}
         self._has_terminal = False
@@ -90,26 +93,30 @@ class Subscription:
         return not (self.is_full or self.is_over)
 
     def push(self, entries: Sequence[LogEntry]) -> None:
-        """Take consecutive entries; what lies before `wanted_offset` is left out.
-
-        An entry behind a gap is not taken, nor what follows it.
-        """
+        """Take entries in the order of the log; what lies before `wanted_offset` is left out."""
         for entry in entries:
-            if entry.first_offset + entry.event_count <= self.wanted_offset:
-                continue
-            if entry.first_offset > self.wanted_offset or self.is_over:
-                break
-            if not self._accepts(entry):
-                self.fail(self._regressed())
-                break
+            if entry.first_offset > self.wanted_offset:
+                self._put_ahead(entry)
+            else:
+                self._take_next(entry)
+        while self._ahead and self._ahead[0].first_offset <= self.wanted_offset:
+            entry = self._ahead.popleft()
+            self._ahead_bytes -= len(entry.response)
+            self._take_next(entry)
         if self._entries or self._error:
             self._arrived.set()
 
     def recheck(self) -> None:
         """Compare the log with what is kept of it, from the oldest of that on."""
         if not self.is_over:
+            self.close_gap()
             self._known = {}
             self.wanted_offset = self._kept.first_offset
+
+    def close_gap(self) -> None:
+        """Forget what arrived behind a gap: the whole log was read, or is to be read anew."""
+        self._ahead.clear()
+        self._ahead_bytes = 0
 
     def fail(self, error: FacetError) -> None:
         """Make `next` raise this once it has delivered what arrived."""
@@ -145,6 +152,20 @@ class Subscription:
         if not self._entries and self._error:
             raise self._error
         return self._take()
+
+    def _put_ahead(self, entry: LogEntry) -> None:
+        follows = not self._ahead or entry.first_offset > self._ahead[-1].first_offset
+        if follows and self._ahead_bytes + len(entry.response) <= self._buffer_bytes:
+            self._ahead.append(entry)
+            self._ahead_bytes += len(entry.response)
+        elif follows:
+            # The log has it all.
+            self.close_gap()
+
+    def _take_next(self, entry: LogEntry) -> None:
+        is_known = entry.first_offset + entry.event_count <= self.wanted_offset
+        if not is_known and not self.is_over and not self._accepts(entry):
+            self.fail(self._regressed())
 
     def _accepts(self, entry: LogEntry) -> bool:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -69,6 +69,13 @@ async def _running(reader: LogReader) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await until(holds)
 
 
 async def _offsets(subscription: Subscription, count: int) -> list[int]:
@@ -230,6 +237,51 @@ async def test_event_comes_at_once_when_it_is_logged_while_the_log_is_read() -> 
             await asyncio.sleep(0.05)
             queue.answers.set()
             assert await _offsets(subscription, 2) == [0, 1]
+
+
+class SlowToFollow(CountingQueue):
+    """Answers to `follow` are what was true before `may_answer` was set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+        answer = await super().follow(follower, positions)
+        await self.may_answer.wait()
+        return answer
+
+
+async def test_nothing_is_read_again_when_the_answer_to_following_is_late() -> None:
+    queue = SlowToFollow()
+    reader = LogReader(queue)
+    log = await Log.on(queue)
+    async with _running(reader):
+        with reader.subscribe(log.generation_id) as subscription:
+            await _until(lambda: queue.followed[-1:] == [[log.generation_id]])
+            for offset in range(3):
+                await log.say("x")
+                assert await _offsets(subscription, 1) == [offset]
+            read = queue.entries_read
+            queue.may_answer.set()
+            await _until(lambda: len(queue.followed) > 1)
+            await log.say("y")
+            assert await _offsets(subscription, 1) == [3]
+            assert queue.entries_read == read
+
+
+async def test_only_the_new_stream_is_followed_when_others_are_already() -> None:
+    queue = CountingQueue()
+    reader = LogReader(queue)
+    logs = [await Log.on(queue) for _ in range(3)]
+    names = [log.generation_id for log in logs]
+    async with _running(reader):
+        with reader.subscribe(names[0]), reader.subscribe(names[1]):
+            await _until(lambda: queue.followed[-1:] == [names[:2]])
+            with reader.subscribe(names[2]) as subscription:
+                await _until(lambda: queue.followed[-1:] == [names[2:]])
+                await logs[2].say("x")
+                assert await _offsets(subscription, 1) == [0]
 
 
 class DeafQueue(MemoryQueue):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from facet.core.errors import GatewayDrainingError, LogRegressedError
@@ -84,6 +86,39 @@ async def test_nothing_behind_a_gap_is_taken_when_entries_are_missing() -> None:
     assert batch is not None
     assert offsets(batch.response) == [0]
     assert subscription.wanted_offset == 1
+
+
+async def test_what_came_ahead_follows_when_the_gap_is_filled() -> None:
+    subscription = _subscription()
+    subscription.push([entry(2, "c"), entry(3, "d")])
+    assert await subscription.next(0) is None
+    subscription.push([entry(0, "a", "b"), entry(2, "c")])
+    batch = await subscription.next(0)
+    assert batch is not None
+    assert offsets(batch.response) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("forget", [Subscription.close_gap, Subscription.recheck])
+async def test_what_came_ahead_is_forgotten_when_it_may_be_void(
+    forget: Callable[[Subscription], None],
+) -> None:
+    subscription = _subscription()
+    subscription.push([entry(1, "b")])
+    forget(subscription)
+    subscription.push([entry(0, "a")])
+    batch = await subscription.next(0)
+    assert batch is not None
+    assert offsets(batch.response) == [0]
+
+
+async def test_little_is_held_when_much_comes_ahead() -> None:
+    subscription = _subscription(buffer_bytes=1000)
+    for offset in range(1, 101):
+        subscription.push([entry(offset, "x" * 90)])
+    subscription.push([entry(0, "a")])
+    batch = await subscription.next(0)
+    assert batch is not None
+    assert len(batch.response) < 1100
 
 
 async def test_nothing_is_repeated_when_entries_come_again() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from facet.gateway.framing import event_frames
 
-KEPT_BYTES = 16 * 1024
-"""Half of it always stays, if there was as much: more than a fast stream brings in the two seconds
-that a failover may lose."""
+KEPT_BYTES = 8 * 1024
+"""Half of it always stays, if there was as much: some 70 events. A generation that went on
+otherwise further back does not meet what is kept by chance."""
 
 
 class Kept:

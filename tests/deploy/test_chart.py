@@ -110,6 +110,13 @@ def test_the_grace_period_is_longer_than_the_drain(render: Renderer, drain: int)
     assert chart.env(WORKER)["FACET_WORKER_DRAIN_SECONDS"] == str(drain)
 
 
+def test_gateways_place_over_as_many_shards_as_they_are_told(render: Renderer) -> None:
+    chart = render({"gateway": {"queueShards": 5}})
+
+    assert chart.env(GATEWAY)["FACET_GATEWAY_QUEUE_SHARDS"] == "5"
+    assert render().env(GATEWAY)["FACET_GATEWAY_QUEUE_SHARDS"] == "1"
+
+
 def test_a_worker_may_start_as_long_as_it_is_told(render: Renderer) -> None:
     chart = render({"worker": {"startSeconds": 125}})
     startup = chart.container(WORKER)["startupProbe"]

@@ -69,6 +69,8 @@ def test_the_reason_is_told_when_values_contradict_each_other(
         ({"gateway": {"maxWaiting": {"requests": 0}}}, "requests"),
         ({"gateway": {"tenantMaxWaiting": {"gigabytes": 1}}}, "gigabytes"),
         ({"auth": {"keys": [KEY | {"weight": 0}]}}, "weight"),
+        ({"gateway": {"queueShards": 0}}, "queueShards"),
+        ({"gateway": {"queueShards": 65}}, "queueShards"),
         ({"gateway": {"extraEnv": [{"value": "nameless"}]}}, "name"),
         ({"worker": {"engine": "other"}}, "engine"),
         ({"worker": {"drainSeconds": 600}}, "drainSeconds"),

@@ -35,7 +35,7 @@ from facet.core.errors import (
 )
 from facet.gateway import admin_views
 from facet.gateway.calls import Call, Streamed, Unary
-from facet.gateway.generation_id import is_generation_id
+from facet.queue.generation_id import is_generation_id
 from facet.queue.limits import MAX_BATCH
 from facet.queue.port import Observer, Operator, Reader
 from facet.queue.values import LogEntry
@@ -87,8 +87,9 @@ class AdminService:
         """All queues. Errors: StoreUnavailableError."""
         return ListQueuesResponse(
             queues=[
-                admin_views.queue(model, await queue.depth())
+                admin_views.queue(model, shard, depth)
                 for model, queue in self._queues.items()
+                for shard, depth in (await queue.depths()).items()
             ]
         )
 

@@ -43,11 +43,12 @@ def worker(report: WorkerReport) -> admin_service_pb2.Worker:
     )
 
 
-def queue(model: str, depth: Depth) -> admin_service_pb2.Queue:
-    """One model's queue."""
+def queue(model: str, shard: int, depth: Depth) -> admin_service_pb2.Queue:
+    """One shard of a model's queue."""
     oldest_ms = max((each.oldest_ms for each in depth.classes.values()), default=0)
     return admin_service_pb2.Queue(
         model=model,
+        shard=shard,
         waiting=depth.waiting,
         leased=depth.leased,
         oldest_age=_duration(oldest_ms) if depth.waiting else None,

@@ -43,7 +43,7 @@ from facet.gateway.workers import LiveWorkers
 from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
-from facet.queue.redis_queue import RedisQueue
+from facet.queue.sharded_queue import sharded_queue
 from facet.queue.sweeper import Sweeper
 
 SERVICES = (INFERENCE_SERVICE, MODEL_SERVICE)
@@ -110,10 +110,15 @@ async def _serve(
         stack.push_async_callback(media.close)
         queues: list[tuple[ModelCard, Queue]] = []
         for card in cards:
-            queue = RedisQueue.connect(
-                url, release=settings.release, model=card.name, limits=queue_limits(settings)
+            queue = await stack.enter_async_context(
+                sharded_queue(
+                    url,
+                    release=settings.release,
+                    model=card.name,
+                    limits=queue_limits(settings),
+                    count=settings.queue_shards,
+                )
             )
-            stack.push_async_callback(queue.close)
             queues.append((card, queue))
         gateway = compose(settings, queues, media, authenticator)
         try:

@@ -31,10 +31,10 @@ from facet.core.errors import (
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.folding import AnswerFold
-from facet.gateway.generation_id import is_generation_id
 from facet.gateway.intake import Intake
 from facet.gateway.listing import newest
 from facet.gateway.open_calls import OpenCalls
+from facet.queue.generation_id import is_generation_id
 from facet.queue.values import State
 from facet.queue.views import Status
 

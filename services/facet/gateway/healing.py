@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -43,8 +43,8 @@ class Healing:
         }
         if not missing:
             return
-        store = await self._queue.origin()
-        ours = [(each, each.origin) for each in missing if _is_healable(each, store)]
+        stores = await self._queue.origins([peer.generation_id for peer in missing])
+        ours = [(each, each.origin) for each in missing if _is_healable(each, stores)]
         for start in range(0, len(ours), SUBMISSIONS_AT_ONCE):
             batch = ours[start : start + SUBMISSIONS_AT_ONCE]
             await asyncio.gather(
@@ -52,7 +52,8 @@ class Healing:
             )
         now = time.monotonic()
         for peer in missing:
-            is_hopeless = not store or (peer.origin and not _is_healable(peer, store))
+            has_store = bool(stores[peer.generation_id])
+            is_hopeless = not has_store or (peer.origin and not _is_healable(peer, stores))
             since = self._missing_since.get(peer.generation_id, now)
             if is_hopeless or now - since > LOST_SECONDS:
                 peer.lose()
@@ -88,8 +89,9 @@ class Healing:
         return submitted.generation_id != submission.generation_id
 
 
-def _is_healable(subscription: Subscription, store: str) -> bool:
+def _is_healable(subscription: Subscription, stores: Mapping[str, str]) -> bool:
     origin = subscription.origin
     if origin is None or subscription.is_over:
         return False
+    store = stores[subscription.generation_id]
     return origin.store == store and time.monotonic() < origin.ends_at

@@ -18,7 +18,6 @@ from facet.core.errors import StoreUnavailableError
 from facet.core.media_store import MediaStore, media_key
 from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
-from facet.gateway.generation_id import new_generation_id
 from facet.gateway.inline_budget import InlineBudget
 from facet.gateway.load import envelope_version, load_of
 from facet.gateway.subscription import Origin
@@ -28,7 +27,6 @@ from facet.queue.answers import store_unavailable
 from facet.queue.port import Producer
 from facet.queue.values import Priority, Submission, Submitted
 
-SHARD = 0
 # With 0.2 s for the way to the client and back, a call fails within 2 s.
 SUBMIT_BUDGET_SECONDS = 1.8
 RETRY_PAUSE_SECONDS = 0.1
@@ -106,7 +104,15 @@ class Intake:
             # Storing large media may take its time; a store that is away is told at once.
             await route.queue.ping()
         media = await self._store_media(request, call.tenant, life_seconds + retention_seconds)
-        submission = self._submission(request, media, call, ends_at, retention_seconds)
+        generation_id = await route.queue.name_generation(call.tenant, request.request_id)
+        submission = self._submission(
+            generation_id,
+            request,
+            media,
+            call,
+            ends_at=ends_at,
+            retention_seconds=retention_seconds,
+        )
         submission = replace(
             submission,
             **vars(load_of(request, media, route.card, call.tenant)),
@@ -148,13 +154,14 @@ class Intake:
 
     def _submission(
         self,
+        generation_id: str,
         request: GenerationRequest,
         media: list[MediaItem],
         call: Call,
+        *,
         ends_at: float,
         retention_seconds: float,
     ) -> Submission:
-        generation_id = new_generation_id(SHARD)
         grace_ms = None
         if request.on_disconnect != ON_DISCONNECT_CONTINUE:
             grace_ms = round(self._limits.reader_grace_seconds * 1000)

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 
 from facet.core.settings import ServiceSettings, settings_config
 from facet.queue.limits import QueueLimits
+from facet.queue.placement import MAX_SHARDS
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1 << 50)]
@@ -72,6 +73,10 @@ class GatewaySettings(ServiceSettings):
 
     tenant_max_waiting_bytes: Count = QueueLimits.tenant_max_waiting_bytes
     """The same in bytes."""
+
+    queue_shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] = 1
+    """Shards of each model's queue over which new requests are placed. Order, fairness and the
+    bounds above hold in each."""
 
     default_deadline_seconds: Seconds = 600.0
     """Deadline of calls that bring none."""

@@ -170,8 +170,8 @@ def _step(line: str) -> Step:
 
 def dead_letter(fields: Sequence[Any]) -> DeadLetter:
     """One of the reply of `dead_letters.lua`."""
-    generation_id, tenant, dead_ms, failure, size_bytes = fields
-    return DeadLetter(generation_id.decode(), tenant.decode(), dead_ms, failure, size_bytes)
+    generation_id, tenant, dead_ms, failure, size_bytes, place = fields
+    return DeadLetter(generation_id.decode(), tenant.decode(), dead_ms, failure, size_bytes, place)
 
 
 def depth_of(reply: Sequence[int]) -> Depth:

@@ -32,6 +32,12 @@ _SINGLE = {
     "reserved": "STRING worker, request: the worker empties itself for it",
     "audit": "STREAM of operators' actions",
     "state": "HASH of the sweeper: swept, backlog, hold",
+    # In shard 0 alone, the registry of all shards:
+    "registry": "STRING that names this history in shard 0",
+    "gateways": "ZSET count, gateway -> when its registration lapses, ms",
+    "active": "HASH count of shards -> since when live gateways place by it, ms",
+    "counts": "ZSET count of shards -> when a gateway placed by it last, ms",
+    "shards": "SET of the shards that are served",
 }
 _FAMILIES = {
     "lane": "ZSET tenant -> virtual time: who waits in one lane",
@@ -49,15 +55,17 @@ _FAMILIES = {
     "warm": "STRING worker that served an affinity last",
     "nudge": "LIST of hints for one worker",
     "inbox": "STREAM of what one follower follows",
+    "naming": "STRING: a request id is being placed; in shard 0",
 }
 # A million requests wait under these: each byte counts.
 _SHORT = {"record": "r", "envelope": "e"}
 
 
 class Keys:
-    """Names of one model's queue: all share one hash tag, hence one slot of a cluster."""
+    """Names of one shard of a queue: all share one hash tag, hence one slot of a cluster."""
 
     def __init__(self, release: str, model: str, shard: int = 0) -> None:
+        self.shard = shard
         self.base = f"{{facet:{LAYOUT}:{_checked(release)}:{_checked(model)}:{shard}}}"
 
     def single(self, name: str) -> str:

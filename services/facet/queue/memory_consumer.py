@@ -37,14 +37,20 @@ class MemoryConsumer(MemorySide):
         self._tell()
         return result
 
-    async def wait_for_work(self, worker: str, timeout_ms: int) -> None:
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         """See `Consumer.wait_for_work`."""
         if timeout_ms <= 0:
-            return
+            return False
         ends = asyncio.get_running_loop().time() + min(timeout_ms, MAX_WAIT_MS) / 1000
         while not self._ledger.hints.take(worker, self._ledger.clock_ms()):
             if not await self._changes_before(ends):
-                return
+                return False
+        return True
+
+    async def pass_on_hint(self) -> None:
+        """See `Consumer.pass_on_hint`."""
+        self._ledger.hints.post()
+        self._tell()
 
     async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
         """See `Consumer.write`."""

@@ -37,9 +37,10 @@ class End:
 class Ledger:
     """Records and the indexes over them. `clock_ms` is the store's time."""
 
-    def __init__(self, limits: QueueLimits, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, limits: QueueLimits, clock_ms: Callable[[], int], shard: int = 0) -> None:
         self.limits = limits
         self.clock_ms = clock_ms
+        self.shard = shard
         self.origin = ""
         self.records: dict[str, Record] = {}
         self.by_request_id: dict[str, str] = {}

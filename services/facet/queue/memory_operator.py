@@ -71,9 +71,17 @@ class MemoryOperator(MemorySide):
             mean_output_tokens=math.floor(ledger.pace.mean_output),
         )
 
-    async def origin(self) -> str:
-        """See `Observer.origin`."""
-        return self._ledger.origin
+    async def depths(self) -> dict[int, Depth]:
+        """See `Observer.depths`."""
+        return {self._ledger.shard: await self.depth()}
+
+    async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
+        """See `Observer.origins`."""
+        return dict.fromkeys(generation_ids, self._ledger.origin)
+
+    async def is_empty(self) -> bool:
+        """See `Observer.is_empty`."""
+        return not self._ledger.records
 
     async def ping(self) -> None:
         """See `Observer.ping`."""
@@ -157,7 +165,8 @@ class MemoryOperator(MemorySide):
 
     def _letter(self, record: Record) -> DeadLetter:
         name, failure = record.generation_id, self._ledger.failure_of(record)
-        return DeadLetter(name, record.tenant, record.ended_ms, failure, record.size_bytes)
+        place = self._ledger.dead[name]
+        return DeadLetter(name, record.tenant, record.ended_ms, failure, record.size_bytes, place)
 
     def _redrive(self, record: Record, place: int) -> None:
         ledger, name = self._ledger, record.generation_id

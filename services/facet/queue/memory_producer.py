@@ -13,6 +13,8 @@ from facet.queue.answers import (
     request_id_reused,
 )
 from facet.queue.codec import weight_text
+from facet.queue.generation_id import new_generation_id
+from facet.queue.keys import idempotency_name
 from facet.queue.limits import FULL_RETRY_MS, MAX_BATCH, MAX_RETRY_MS
 from facet.queue.memory_lanes import Load
 from facet.queue.memory_record import Record
@@ -26,16 +28,17 @@ _MIN_RETRY_MS = 200
 class MemoryProducer(MemorySide):
     """`facet.queue.port.Producer`."""
 
+    async def name_generation(self, tenant: str, request_id: str) -> str:
+        """See `Producer.name_generation`."""
+        del tenant, request_id
+        return new_generation_id(self._ledger.shard)
+
     async def submit(self, submission: Submission) -> Submitted:
         """See `Producer.submit`."""
         record = self._record(submission)
-        if known := self._ledger.find(submission.generation_id):
-            return self._repeated(known, is_new=True)
+        if known := await self.repeat(submission):
+            return known
         name = record.repeatable_name
-        if first := self._ledger.find(self._ledger.by_request_id.get(name, "")):
-            if first.submission.body_digest != submission.body_digest:
-                raise request_id_reused(first.generation_id)
-            return self._repeated(first, is_new=False)
         self._admit(record)
         self._ledger.origin = self._ledger.origin or secrets.token_hex(8)
         self._ledger.records[submission.generation_id] = record
@@ -46,6 +49,19 @@ class MemoryProducer(MemorySide):
         self._ledger.announce(record)
         self._tell()
         return self._answer(record, is_new=True)
+
+    async def repeat(self, submission: Submission) -> Submitted | None:
+        """See `Producer.repeat`."""
+        if known := self._ledger.find(submission.generation_id):
+            return self._repeated(known, is_new=True)
+        if not submission.request_id:
+            return None
+        name = idempotency_name(submission.tenant, submission.request_id)
+        if first := self._ledger.find(self._ledger.by_request_id.get(name, "")):
+            if first.submission.body_digest != submission.body_digest:
+                raise request_id_reused(first.generation_id)
+            return self._repeated(first, is_new=False)
+        return None
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
         """See `Producer.cancel`."""

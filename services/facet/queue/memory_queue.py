@@ -28,9 +28,13 @@ class MemoryQueue(MemoryProducer, MemoryReader, MemoryConsumer, MemoryOperator):
     """
 
     def __init__(
-        self, limits: QueueLimits | None = None, *, clock_ms: Callable[[], int] = monotonic_ms
+        self,
+        limits: QueueLimits | None = None,
+        *,
+        clock_ms: Callable[[], int] = monotonic_ms,
+        shard: int = 0,
     ) -> None:
-        super().__init__(Ledger(limits or QueueLimits(), clock_ms))
+        super().__init__(Ledger(limits or QueueLimits(), clock_ms, shard))
 
     async def close(self) -> None:
         """See `Queue.close`."""

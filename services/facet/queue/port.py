@@ -32,6 +32,12 @@ from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, Page, 
 class Producer(Protocol):
     """The gateway's side."""
 
+    async def name_generation(self, tenant: str, request_id: str) -> str:
+        """A new generation id; it says in which shard the request is to be queued.
+
+        Errors: StoreUnavailableError.
+        """
+
     async def submit(self, submission: Submission) -> Submitted:
         """Accept a request durably. A repeat renews the presence of the generation's readers.
 
@@ -39,6 +45,12 @@ class Producer(Protocol):
         RequestIdReusedError; QueueFullError and QuotaExceededError with the time after which the
         queue will have drained enough; StoreFullError; StoreUnavailableError (then it may or may
         not be accepted: repeat with the same generation id).
+        """
+
+    async def repeat(self, submission: Submission) -> Submitted | None:
+        """As `submit` where generation or request id are known; else None: nothing is accepted.
+
+        Errors: RequestIdReusedError, StoreUnavailableError.
         """
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
@@ -108,8 +120,14 @@ class Consumer(Protocol):
         A repeat with the same nonce within the lease time returns those leases that still hold.
         """
 
-    async def wait_for_work(self, worker: str, timeout_ms: int) -> None:
-        """Return when a hint says that there may be work, or after the timeout, at most 1 s."""
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
+        """Return when a hint says that there may be work, or after the timeout, at most 1 s.
+
+        Returns whether a hint came, which is then gone.
+        """
+
+    async def pass_on_hint(self) -> None:
+        """Post a hint that was taken and is not acted on."""
 
     async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
         """Append events and renew the leases, in one round trip; one result per write, in order.
@@ -124,7 +142,8 @@ class Consumer(Protocol):
     ) -> list[Verdict]:
         """Renew leases without writing; LEASE_LOST tells what to stop.
 
-        A lease that the store lost is taken back when its request waits there: OK.
+        A lease that the store lost is taken back when its request waits there: OK. UNANSWERED where
+        a part of the store did not answer, StoreUnavailableError when none did.
         """
 
     async def hand_back(self, leases: Sequence[Lease], *, context_tokens: int = 0) -> None:
@@ -162,15 +181,21 @@ class Observer(Protocol):
     async def depth(self) -> Depth:
         """What waits, runs and was given up."""
 
-    async def origin(self) -> str:
-        """Name of the store's history, "" before the first submission.
+    async def depths(self) -> dict[int, Depth]:
+        """The same for each shard."""
 
-        Another name than before tells of a store that lost everything. A failover that lost the
-        last writes keeps the name.
+    async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
+        """Name of the history of that part of the store which each generation is in.
+
+        It is "" before the first submission. Another name than before tells of a store that lost
+        everything. A failover that lost the last writes keeps the name.
         """
 
+    async def is_empty(self) -> bool:
+        """Whether nothing of any request is kept."""
+
     async def ping(self) -> None:
-        """Return when the store answers. Errors: StoreUnavailableError."""
+        """Return when the store, or a part of it, answers. Errors: StoreUnavailableError."""
 
 
 class Operator(Protocol):

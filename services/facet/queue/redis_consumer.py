@@ -41,12 +41,17 @@ class RedisConsumer(RedisSide):
             may_take_hints=bool(may_take_hints),
         )
 
-    async def wait_for_work(self, worker: str, timeout_ms: int) -> None:
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         """See `Consumer.wait_for_work`."""
         wait_ms = min(timeout_ms, MAX_WAIT_MS)
-        if wait_ms > 0:
-            keys = (self._keys.of("nudge", worker), self._keys.single("wake"))
-            await self._redis.block(wait_ms, "BLPOP", *keys, wait_ms / 1000)
+        if wait_ms <= 0:
+            return False
+        keys = (self._keys.of("nudge", worker), self._keys.single("wake"))
+        return bool(await self._redis.block(wait_ms, "BLPOP", *keys, wait_ms / 1000))
+
+    async def pass_on_hint(self) -> None:
+        """See `Consumer.pass_on_hint`."""
+        await self._run("pass_on_hint")
 
     async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
         """See `Consumer.write`."""

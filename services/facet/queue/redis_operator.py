@@ -38,10 +38,20 @@ class RedisOperator(RedisSide):
         """See `Observer.depth`."""
         return depth_of(await self._run("depth"))
 
-    async def origin(self) -> str:
-        """See `Observer.origin`."""
+    async def depths(self) -> dict[int, Depth]:
+        """See `Observer.depths`."""
+        return {self._keys.shard: await self.depth()}
+
+    async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
+        """See `Observer.origins`."""
         origin: bytes | None = await self._redis.command("GET", self._keys.single("origin"))
-        return (origin or b"").decode()
+        return dict.fromkeys(generation_ids, (origin or b"").decode())
+
+    async def is_empty(self) -> bool:
+        """See `Observer.is_empty`."""
+        # A live request has a timer, an ended one a time when it is forgotten.
+        keys = [self._keys.single(name) for name in ("timers", "leases", "lanes", "expiring")]
+        return not await self._redis.command("EXISTS", *keys)
 
     async def ping(self) -> None:
         """See `Observer.ping`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from facet.core.errors import FacetError, StoreFullError
 from facet.queue import terminals
@@ -17,6 +19,7 @@ from facet.queue.answers import (
 )
 from facet.queue.codec import needs_text, status_of, weight_text
 from facet.queue.connection import RedisConnection
+from facet.queue.generation_id import new_generation_id
 from facet.queue.keys import Keys, idempotency_name
 from facet.queue.limits import MAX_BATCH, QueueLimits
 from facet.queue.lua import load_scripts
@@ -24,7 +27,7 @@ from facet.queue.redis_side import RedisSide
 from facet.queue.values import Submission, Submitted
 from facet.queue.views import Page, Status
 
-_NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL = range(6)
+_NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL, _NOT_KNOWN = range(7)
 _UNKNOWN, _DONE = range(2)
 
 
@@ -41,12 +44,29 @@ class RedisProducer(RedisSide):
         super().__init__(connection, keys, limits, load_scripts(clock) if clock else load_scripts())
         self._admission = Admission(connection.command)
 
+    async def name_generation(self, tenant: str, request_id: str) -> str:
+        """See `Producer.name_generation`."""
+        del tenant, request_id
+        return new_generation_id(self._keys.shard)
+
     async def submit(self, submission: Submission) -> Submitted:
         """See `Producer.submit`."""
         is_shedding = await self._admission.is_shedding()
+        code, *answer = await self._offer(submission, "shed" if is_shedding else "")
+        if code in (_FULL, _QUOTA, _STORE_FULL):
+            raise self._refusal(code, answer[0].decode(), answer[1])
+        return _accepted(code, answer)
+
+    async def repeat(self, submission: Submission) -> Submitted | None:
+        """See `Producer.repeat`."""
+        code, *answer = await self._offer(submission, "known")
+        return None if code == _NOT_KNOWN else _accepted(code, answer)
+
+    async def _offer(self, submission: Submission, only: str) -> Any:
+        """The script's answer; `only` narrows what it accepts, see there."""
         grace_ms = submission.reader_grace_ms
         request_id, limits = submission.request_id, self._limits
-        code, *answer = await self._run(
+        return await self._run(
             "submit",
             submission.generation_id,
             submission.tenant,
@@ -65,7 +85,7 @@ class RedisProducer(RedisSide):
             " ".join(submission.affinity),
             submission.follower,
             secrets.token_hex(8),
-            int(is_shedding),
+            only,
             limits.max_waiting,
             limits.max_waiting_tokens,
             limits.max_waiting_bytes,
@@ -74,12 +94,6 @@ class RedisProducer(RedisSide):
             limits.tenant_max_waiting_bytes,
             out_of_memory=StoreFullError,
         )
-        if code in (_NEW, _EARLIER):
-            generation_id, remaining_ms, origin = answer
-            return Submitted(generation_id.decode(), code == _NEW, remaining_ms, origin.decode())
-        if code == _REUSED:
-            raise request_id_reused(answer[0].decode())
-        raise self._refusal(code, answer[0].decode(), answer[1])
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
         """See `Producer.cancel`."""
@@ -130,3 +144,10 @@ class RedisProducer(RedisSide):
             "bytes": limits.tenant_max_waiting_bytes,
         }
         return quota_exceeded(bound, most[bound], retry_ms)
+
+
+def _accepted(code: int, answer: Sequence[Any]) -> Submitted:
+    if code == _REUSED:
+        raise request_id_reused(answer[0].decode())
+    generation_id, remaining_ms, origin = answer
+    return Submitted(generation_id.decode(), code == _NEW, remaining_ms, origin.decode())

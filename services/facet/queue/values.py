@@ -233,6 +233,8 @@ class Verdict(Enum):
     REWOUND = "rewound"
     # The store lost the claim or the request itself (a failover to a replica that was behind):
     # go on working, keep events; a heartbeat takes the lease back as soon as the request is there.
+    UNANSWERED = "unanswered"
+    # That part of the store did not answer: go on working.
 
 
 @dataclass(frozen=True)

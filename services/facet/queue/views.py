@@ -15,7 +15,7 @@ class Status:
     """A request's state for GetGeneration and operators.
 
     `worker` has it or had it last. `place` orders requests by their arrival: it is that time in
-    microseconds, and no two of one queue have the same. `deaths` counts consecutive attempts that
+    microseconds, and no two of one shard have the same. `deaths` counts consecutive attempts that
     ended with their worker and brought no token. `requests_ahead` and `tokens_ahead` are estimates,
     0 unless it waits; `wait_ms` is what the drain rate makes of them, None when unknown.
     `remaining_ms`: until its deadline, 0 when that has passed. `ended_ms` and `expires_ms` are 0
@@ -81,13 +81,14 @@ class Inspection:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A request that was given up; `failure` as in `Finish`."""
+    """A request that was given up; `failure` as in `Finish`; `place` orders them."""
 
     generation_id: str
     tenant: str
     dead_ms: int
     failure: bytes
     size_bytes: int
+    place: int
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
-from facet.queue.redis_queue import RedisQueue
+from facet.queue.sharded_queue import sharded_queue
 from facet.queue.sweeper import Sweeper
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
-from facet.worker.log_writer import LogWriter
+from facet.worker.log_writers import LogWriters
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
@@ -57,8 +57,9 @@ async def serve(settings: WorkerSettings, card: ModelCard) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
         url = settings.redis_url.get_secret_value()
-        queue = RedisQueue.connect(url, release=settings.release, model=settings.model)
-        stack.push_async_callback(queue.close)
+        queue = await stack.enter_async_context(
+            sharded_queue(url, release=settings.release, model=settings.model)
+        )
         media = RedisMediaStore.connect(url, release=settings.release)
         stack.push_async_callback(media.close)
         readiness = Readiness(settings.ready_file, settings.health_listen)
@@ -87,7 +88,7 @@ class Worker:
         name = settings.name
         self._drain_seconds = settings.drain_seconds
         self._readiness = readiness
-        self._writer = LogWriter(queue, patience_seconds=settings.store_patience_seconds)
+        self._writer = LogWriters(queue, patience_seconds=settings.store_patience_seconds)
         place = Workplace(name, engine, media, asyncio.Semaphore(engine.capacity))
         self._runs = Runs(queue, self._writer, place)
         self._watchdog = Watchdog(self._runs, place, stall_seconds=settings.stall_seconds)

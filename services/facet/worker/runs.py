@@ -13,7 +13,8 @@ from facet.core.tasks import cancel_all
 from facet.queue.port import Consumer
 from facet.queue.values import Claimed, Verdict
 from facet.worker.engine.port import EngineDeadError
-from facet.worker.log_writer import LogWriter, RunLog
+from facet.worker.log_writer import RunLog
+from facet.worker.log_writers import LogWriters
 from facet.worker.run import Run, Stop
 from facet.worker.workplace import Workplace
 
@@ -27,7 +28,7 @@ _log = structlog.get_logger(__name__)
 class Runs:
     """Supervises the runs of one worker."""
 
-    def __init__(self, queue: Consumer, writer: LogWriter, place: Workplace) -> None:
+    def __init__(self, queue: Consumer, writer: LogWriters, place: Workplace) -> None:
         self._queue = queue
         self._writer = writer
         self._place = place
@@ -130,7 +131,7 @@ def account(log: RunLog, verdict: Verdict) -> None:
         log.lose()
     elif verdict is Verdict.OK:
         log.take_back()
-    else:
+    elif verdict is Verdict.REWOUND:
         log.rewind()
         if log.rewound_at and time.monotonic() - log.rewound_at > _REWOUND_SECONDS:
             log.lose()

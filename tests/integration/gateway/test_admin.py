@@ -25,7 +25,7 @@ from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.core.errors import DeadLetteredError
 from facet.gateway.admin_server import serving_admin
 from facet.gateway.authenticator import AnonymousAuthenticator
-from facet.gateway.generation_id import new_generation_id
+from facet.queue.generation_id import new_generation_id
 from facet.queue.limits import QueueLimits
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.values import Claim, Finish, Priority, State, Submission

@@ -13,8 +13,9 @@ LIMITS = QueueLimits(max_waiting=260, dead_letter_ms=400_000)
 class MemoryWorld:
     """See `World`."""
 
-    def __init__(self, limits: QueueLimits = LIMITS) -> None:
+    def __init__(self, limits: QueueLimits = LIMITS, *, shard: int = 0) -> None:
         self.limits = limits
+        self._shard = shard
         self._now_ms = START_MS
         self._queue = self._connect()
 
@@ -37,11 +38,23 @@ class MemoryWorld:
         found = set()
         for number in range(20):
             try:
-                await self.queue.status(f"g-0-{number}", TENANT)
+                await self.queue.status(f"g-{self._shard}-{number}", TENANT)
             except GenerationNotFoundError:
                 continue
-            found.add(f"g-0-{number}")
+            found.add(f"g-{self._shard}-{number}")
         return found
 
-    def _connect(self) -> MemoryQueue:
-        return MemoryQueue(self.limits, clock_ms=lambda: self._now_ms)
+    def _connect(self) -> _Queue:
+        return _Queue(self.limits, clock_ms=lambda: self._now_ms, shard=self._shard)
+
+    async def pass_arrival(self) -> None:
+        """Let time pass as by an arrival elsewhere."""
+        self._queue.pass_arrival()
+
+    async def close(self) -> None:
+        """There is nothing to be closed."""
+
+
+class _Queue(MemoryQueue):
+    def pass_arrival(self) -> None:
+        self._ledger.arrive()

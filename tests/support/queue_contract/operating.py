@@ -276,9 +276,9 @@ class WorkerContract:
         assert latest[0].at_ms >= latest[1].at_ms > 0
 
     async def test_history_has_one_name_when_something_was_submitted(self, world: World) -> None:
-        assert await world.queue.origin() == ""
+        assert (await world.queue.origins(["g-0-1"])) == {"g-0-1": ""}
         first = await world.queue.submit(submission())
         assert first.origin
         assert (await world.queue.submit(submission("g-0-2"))).origin == first.origin
         assert (await world.queue.status("g-0-1", TENANT)).origin == first.origin
-        assert await world.queue.origin() == first.origin
+        assert await world.queue.origins(["g-0-1"]) == {"g-0-1": first.origin}

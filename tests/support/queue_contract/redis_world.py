@@ -30,11 +30,17 @@ class RedisWorld:
     """See `World`. Unless the clock `stands`, time passes by itself too, as in a real store."""
 
     def __init__(
-        self, url: str, release: str, limits: QueueLimits = LIMITS, *, stands: bool = False
+        self,
+        url: str,
+        release: str,
+        limits: QueueLimits = LIMITS,
+        *,
+        stands: bool = False,
+        shard: int = 0,
     ) -> None:
         self.limits = limits
         self.url = url
-        self.keys = Keys(release, "nano")
+        self.keys = Keys(release, "nano", shard)
         self.redis: Any = Redis.from_url(url, protocol=2, driver_info=None)
         self._release = release
         self._stands = stands
@@ -73,6 +79,10 @@ class RedisWorld:
         prefixes = tuple(self.keys.of(family, "") for family in families)
         return {key for key in await self.all_keys() if key.startswith(prefixes)}
 
+    async def pass_arrival(self) -> None:
+        """Let time pass as by an arrival elsewhere."""
+        await self.redis.incrby(self._clock, 1)
+
     async def close(self) -> None:
         """Close all connections."""
         await self.queue.close()
@@ -83,7 +93,12 @@ class RedisWorld:
             (_ArrivalQueue, _STANDING_CLOCK) if self._stands else (RedisQueue, _RUNNING_CLOCK)
         )
         return kind.connect(
-            self.url, release=self._release, model="nano", limits=self.limits, clock=clock
+            self.url,
+            release=self._release,
+            model="nano",
+            shard=self.keys.shard,
+            limits=self.limits,
+            clock=clock,
         )
 
 

@@ -152,7 +152,7 @@ class PagedQueue(MemoryQueue):
 
     def __init__(self, letters: int) -> None:
         super().__init__()
-        self._letters = [DeadLetter(f"g-{i}", "t", i + 1, b"", 1) for i in range(letters)]
+        self._letters = [DeadLetter(f"g-{i}", "t", i + 1, b"", 1, i + 1) for i in range(letters)]
 
     async def dead_letters(self, *, page: str, limit: int) -> DeadLetters:
         assert limit <= 100

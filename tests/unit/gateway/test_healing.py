@@ -25,6 +25,7 @@ from facet.gateway.subscription import Origin, Subscription
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import Claim, Inbox, Priority, State, Submission, Submitted
 from tests.unit.gateway.events import TENANT, entry
+from tests.unit.queue.away_shards import AwayShards
 
 pytestmark = pytest.mark.unit
 
@@ -122,8 +123,12 @@ async def queue() -> Forgetful:
     return queue
 
 
+async def store_of(queue: Forgetful) -> str:
+    return (await queue.origins(["g-lost"]))["g-lost"]
+
+
 async def test_all_are_queued_again_when_many_are_missing(queue: Forgetful) -> None:
-    store = await queue.origin()
+    store = await store_of(queue)
     missing = [_reader_of(f"g-{n}", _origin(store, f"g-{n}")) for n in range(40)]
     await Healing(queue, "f").look_after(missing)
     assert (await queue.depth()).waiting == 41
@@ -131,7 +136,7 @@ async def test_all_are_queued_again_when_many_are_missing(queue: Forgetful) -> N
 
 
 async def test_request_id_names_it_again_when_it_is_queued_again(queue: Forgetful) -> None:
-    origin = _origin(await queue.origin(), request_id="r", body_digest=b"d")
+    origin = _origin(await store_of(queue), request_id="r", body_digest=b"d")
     await Healing(queue, "f").look_after([_reader_of("g-lost", origin)])
     repeated = await queue.submit(
         replace(_submission("g-repeat"), request_id="r", body_digest=b"d")
@@ -144,7 +149,7 @@ async def test_it_runs_on_when_another_has_its_request_id_meanwhile(
     queue: Forgetful, digest: bytes
 ) -> None:
     await queue.submit(replace(_submission("g-taken"), request_id="r", body_digest=digest))
-    origin = _origin(await queue.origin(), request_id="r", body_digest=b"d")
+    origin = _origin(await store_of(queue), request_id="r", body_digest=b"d")
     reader = _reader_of("g-lost", origin)
     await Healing(queue, "f").look_after([reader])
     assert (await queue.status("g-lost", TENANT)).state is State.WAITING
@@ -157,7 +162,7 @@ async def test_it_runs_on_when_another_has_its_request_id_meanwhile(
 async def test_it_is_tried_again_when_the_queue_is_only_full(
     queue: Forgetful, refusal: FacetError, *, ends: bool
 ) -> None:
-    reader = _reader_of("g-lost", _origin(await queue.origin()))
+    reader = _reader_of("g-lost", _origin(await store_of(queue)))
     healing = Healing(queue, "f")
     queue.refusal = refusal
     await healing.look_after([reader])
@@ -186,8 +191,22 @@ async def test_readers_elsewhere_wait_for_its_gateway_when_it_is_missing(
 
 
 async def test_it_is_not_queued_again_when_its_end_was_read(queue: Forgetful) -> None:
-    reader = _reader_of("g-lost", _origin(await queue.origin()))
+    reader = _reader_of("g-lost", _origin(await store_of(queue)))
     reader.push([entry(0, "a", is_terminal=True)])
     await Healing(queue, "f").look_after([reader])
     assert (await queue.depth()).waiting == 1
     assert reader.origin is None
+
+
+async def test_it_is_lost_by_the_history_of_its_own_shard_when_another_goes_on() -> None:
+    shards = AwayShards(2)
+    first = await shards.queue.submit(_submission("g-0-here"))
+    second = await shards.queue.submit(_submission("g-1-here"))
+    shards.shards[1]._ledger.origin = "another"
+    kept = _reader_of("g-0-lost", _origin(first.origin, "g-0-lost"))
+    lost = _reader_of("g-1-lost", _origin(second.origin, "g-1-lost"))
+    await Healing(shards.queue, "f").look_after([kept, lost])
+    assert not kept.is_over
+    assert (await shards.queue.status("g-0-lost", TENANT)).state is State.WAITING
+    with pytest.raises(LogLostError):
+        await lost.next(0)

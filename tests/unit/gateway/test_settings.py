@@ -54,6 +54,8 @@ def test_password_is_hidden_when_settings_are_logged(monkeypatch: pytest.MonkeyP
         ("MAX_INLINE_BYTES", "0"),
         ("MAX_INFLIGHT_INLINE_BYTES", "0"),
         ("MAX_OPEN_CALLS", "0"),
+        ("QUEUE_SHARDS", "0"),
+        ("QUEUE_SHARDS", "65"),
         ("MAX_WAITING", "0"),
         ("TENANT_MAX_WAITING_TOKENS", "-1"),
         ("DRAIN_SECONDS", "inf"),

@@ -40,8 +40,14 @@ class ScriptedQueue:
     async def depth(self) -> Depth:
         raise NotImplementedError
 
-    async def origin(self) -> str:
-        return ""
+    async def depths(self) -> dict[int, Depth]:
+        raise NotImplementedError
+
+    async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
+        raise NotImplementedError
+
+    async def is_empty(self) -> bool:
+        raise NotImplementedError
 
     async def ping(self) -> None:
         return None

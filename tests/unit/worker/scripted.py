@@ -18,7 +18,7 @@ from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import Claim, Claimed, Priority, Submission
 from facet.worker.engine.port import Prompt, Step
 from facet.worker.engine.simulated import SimulatedEngine, SimulatedOptions
-from facet.worker.log_writer import LogWriter
+from facet.worker.log_writers import LogWriters
 from facet.worker.run import Run
 from facet.worker.workplace import Workplace
 
@@ -178,7 +178,7 @@ class Bench:
         self.queue = queue or MemoryQueue()
         self.media = media or MemoryMediaStore()
         self.engine = engine or PacedEngine()
-        self.writer = LogWriter(self.queue)
+        self.writer = LogWriters(self.queue)
         slots = asyncio.Semaphore(min(8, self.engine.capacity))
         self.place = Workplace("worker", self.engine, self.media, slots)
         self._writing = asyncio.create_task(self.writer.run())

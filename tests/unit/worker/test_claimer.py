@@ -188,9 +188,9 @@ class ReservingQueue(RecordingQueue):
         self.claims.append(claim)
         return ClaimResult((), 60_000, may_take_hints=False)
 
-    async def wait_for_work(self, worker: str, timeout_ms: int) -> None:
+    async def wait_for_work(self, worker: str, timeout_ms: int) -> bool:
         self.waits_after.append(self.claims[-1])
-        await super().wait_for_work(worker, timeout_ms)
+        return await super().wait_for_work(worker, timeout_ms)
 
 
 async def test_hints_are_left_to_others_when_the_worker_is_to_empty_itself() -> None:

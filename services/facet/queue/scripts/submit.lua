@@ -1,9 +1,10 @@
 -- ARGV: 1 id, 2 tenant, 3 envelope, 4 class, 5 deadline_ms, 6 keep_ms, 7 grace_ms or '', 8 idem or
 -- '', 9 digest, 10 prompt tokens, 11 output tokens at most of each sequence, 12 weight,
--- 13 sequences, 14 needs, 15 affinity, 16 follower or '', 17 name for a new history, 18 1 while the store is nearly full,
+-- 13 sequences, 14 needs, 15 affinity, 16 follower or '', 17 name for a new history, 18 what alone is
+-- accepted: '' anything, 'shed' (the store is nearly full) or 'known' what is there already,
 -- then the bounds: 19 requests, 20 tokens, 21 bytes, 22-24 those of the tenant.
 -- Returns {0 new | 1 earlier, id, remaining ms, origin} or {2 request id reused, id} or
--- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms}.
+-- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms} or {6 not known}.
 local id, tenant, idem, digest = ARGV[1], ARGV[2], ARGV[8], ARGV[9]
 local now_at = now_us()
 local now = math.floor(now_at / 1000)
@@ -25,7 +26,8 @@ if idem ~= '' then
     return repeated(1, earlier[1], record)
   end
 end
-if ARGV[18] == '1' then return {5, '', FULL_RETRY_MS} end
+if ARGV[18] == 'shed' then return {5, '', FULL_RETRY_MS} end
+if ARGV[18] == 'known' then return {6} end
 
 local sequences = tonumber(ARGV[13])
 local output = sequences * math.min(mean_output(), tonumber(ARGV[11]))

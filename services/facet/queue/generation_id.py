@@ -7,6 +7,7 @@ import re
 import secrets
 
 _FORM = re.compile(r"g-\d{1,6}-[a-z2-7]{26}")
+_SHARD = re.compile(r"g-(\d{1,6})-")
 
 
 def new_generation_id(shard: int) -> str:
@@ -18,3 +19,9 @@ def new_generation_id(shard: int) -> str:
 def is_generation_id(text: str) -> bool:
     """Whether it could be one; others are not asked for in the store."""
     return _FORM.fullmatch(text) is not None
+
+
+def shard_of(generation_id: str) -> int:
+    """The shard that a generation is in; -1, which no shard is, when it names none."""
+    match = _SHARD.match(generation_id)
+    return int(match[1]) if match else -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facet.gateway.generation_id import is_generation_id, new_generation_id
+from facet.queue.generation_id import is_generation_id, new_generation_id, shard_of
 
 pytestmark = pytest.mark.unit
 
@@ -29,3 +29,11 @@ def test_ids_differ_and_are_told_from_others_when_made() -> None:
 )
 def test_text_is_no_id_when_its_form_is_another(text: str) -> None:
     assert not is_generation_id(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shard"),
+    [(new_generation_id(0), 0), (new_generation_id(63), 63), ("g-x", -1), ("", -1), ("h-1-a", -1)],
+)
+def test_shard_is_read_from_the_id_when_it_names_one(text: str, shard: int) -> None:
+    assert shard_of(text) == shard

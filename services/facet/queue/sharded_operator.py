@@ -1,0 +1,129 @@
+"""What everybody may ask of a queue of several shards, and what operators may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from facet.queue.limits import MAX_BATCH
+from facet.queue.sharded_pages import each_page, merged
+from facet.queue.sharded_side import ShardedSide, ask
+from facet.queue.values import Priority
+from facet.queue.views import (
+    AuditEntry,
+    ClassDepth,
+    DeadLetters,
+    Depth,
+    Inspection,
+    SweepResult,
+)
+
+
+class ShardedOperator(ShardedSide):
+    """`facet.queue.port.Observer` and `Operator`.
+
+    Reports, drains and the audit log are in shard 0.
+    """
+
+    async def sweep(self) -> SweepResult:
+        """See `Observer.sweep`."""
+        results = (await self._ask_all(lambda queue: queue.sweep())).all().values()
+        return SweepResult(
+            expired=sum(each.expired for each in results),
+            reaped=sum(each.reaped for each in results),
+            abandoned=sum(each.abandoned for each in results),
+            dead_lettered=sum(each.dead_lettered for each in results),
+            has_more=any(each.has_more for each in results),
+        )
+
+    async def reports(self) -> list[bytes]:
+        """See `Observer.reports`."""
+        return await self._first.reports()
+
+    async def depth(self) -> Depth:
+        """See `Observer.depth`."""
+        return _together((await self.depths()).values())
+
+    async def depths(self) -> dict[int, Depth]:
+        """See `Observer.depths`."""
+        found = (await self._ask_all(lambda queue: queue.depth())).all()
+        return {shard: found[shard] for shard in sorted(found)}
+
+    async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
+        """See `Observer.origins`; "" too for a shard that is not served."""
+        groups = self._served(generation_ids, str)
+        found = await ask({at: queue.origins(names) for at, (queue, names) in groups.items()})
+        origins = dict.fromkeys(generation_ids, "")
+        for each in found.all().values():
+            origins |= each
+        return origins
+
+    async def is_empty(self) -> bool:
+        """See `Observer.is_empty`."""
+        return all((await self._ask_all(lambda queue: queue.is_empty())).all().values())
+
+    async def ping(self) -> None:
+        """See `Observer.ping`: requests of the shards that answer are served."""
+        (await self._ask_all(lambda queue: queue.ping())).some()
+
+    async def inspect(self, generation_id: str) -> Inspection:
+        """See `Operator.inspect`."""
+        return await (await self._shard(generation_id)).inspect(generation_id)
+
+    async def dead_letters(self, *, page: str, limit: int) -> DeadLetters:
+        """See `Operator.dead_letters`."""
+        queues, most = self._shards.queues, min(limit, MAX_BATCH)
+        pages = each_page(page, queues)
+        answers = await ask(
+            {
+                shard: queue.dead_letters(page=pages[shard], limit=most)
+                for shard, queue in queues.items()
+            }
+        )
+        found = answers.all().items()
+        return DeadLetters(
+            *merged({at: (each.letters, each.next_page) for at, each in found}, most)
+        )
+
+    async def redrive(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.redrive`."""
+        groups = self._served(generation_ids, str).values()
+        return sum([await queue.redrive(names) for queue, names in groups])
+
+    async def discard(self, generation_ids: Sequence[str]) -> int:
+        """See `Operator.discard`."""
+        groups = self._served(generation_ids, str).values()
+        return sum([await queue.discard(names) for queue, names in groups])
+
+    async def drain_worker(self, worker: str) -> bool:
+        """See `Operator.drain_worker`."""
+        return await self._first.drain_worker(worker)
+
+    async def audit(self, who: str, action: str, subject: str) -> None:
+        """See `Operator.audit`."""
+        await self._first.audit(who, action, subject)
+
+    async def audits(self, *, limit: int) -> list[AuditEntry]:
+        """See `Operator.audits`."""
+        return await self._first.audits(limit=limit)
+
+
+def _together(depths: Iterable[Depth]) -> Depth:
+    found = list(depths)
+    return Depth(
+        classes={priority: _class_together(found, priority) for priority in Priority},
+        waiting_bytes=sum(each.waiting_bytes for each in found),
+        leased=sum(each.leased for each in found),
+        dead_letters=sum(each.dead_letters for each in found),
+        drain_tokens_per_second=sum(each.drain_tokens_per_second for each in found),
+        # Each shard learns from a like share of the answers.
+        mean_output_tokens=sum(each.mean_output_tokens for each in found) // len(found),
+    )
+
+
+def _class_together(depths: Sequence[Depth], priority: Priority) -> ClassDepth:
+    found = [each.classes[priority] for each in depths]
+    return ClassDepth(
+        requests=sum(each.requests for each in found),
+        tokens=sum(each.tokens for each in found),
+        oldest_ms=max(each.oldest_ms for each in found),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from facet.core.errors import StoreUnavailableError
@@ -18,11 +18,17 @@ SETTLE_SECONDS = 2.0
 leases, and whoever holds them takes them back first."""
 
 
+PATIENCE_SECONDS = 8.0
+"""For so long when it did not answer again, unless a wait on it is answered: a claim on a shard
+that hangs holds up those on others."""
+
+
 @dataclass(frozen=True)
 class _Owed:
     """A claim whose answer is missing: it may have leased something."""
 
     nonce: str
+    settled_at: float
     ready_at: float
 
 
@@ -75,7 +81,9 @@ class ShardedClaims:
         try:
             result = await queue.claim(share)
         except StoreUnavailableError as error:
-            self._owed[shard] = _Owed(share.nonce, time.monotonic() + SETTLE_SECONDS)
+            now = time.monotonic()
+            pause_seconds = PATIENCE_SECONDS if owed else SETTLE_SECONDS
+            self._owed[shard] = _Owed(share.nonce, now + SETTLE_SECONDS, now + pause_seconds)
             got.failures.append(error)
             return True
         self._owed.pop(shard, None)
@@ -88,6 +96,12 @@ class ShardedClaims:
         if self._emptying_for == shard:
             self._emptying_for = None
         return not any(each.is_alone for each in result.claimed)
+
+    def expect(self, shards: Iterable[int]) -> None:
+        """These shards have answered something else."""
+        for shard in self._owed.keys() & set(shards):
+            owed = self._owed[shard]
+            self._owed[shard] = replace(owed, ready_at=min(owed.ready_at, owed.settled_at))
 
     def _order(self, queues: Mapping[int, Queue], hinted: set[int]) -> list[int]:
         now = time.monotonic()

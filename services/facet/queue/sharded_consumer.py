@@ -32,6 +32,8 @@ class ShardedConsumer(ShardedSide):
         """See `Consumer.claim`; fails only when no shard answers."""
         claims = self._claims.setdefault(claim.worker, ShardedClaims())
         wait = self._wait_of(claim.worker)
+        claims.expect(wait.answered)
+        wait.answered = set()
         result, visited = await claims.claim(self._shards.queues, claim, wait.hinted)
         unfollowed, wait.hinted = wait.hinted - visited, set()
         await wait.pass_on(unfollowed)

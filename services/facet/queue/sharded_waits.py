@@ -20,12 +20,14 @@ _PATIENCE = 1.1
 class ShardedWait:
     """Waits on all shards, with one blocking call each; a hint of any ends it.
 
-    `hinted` are the shards whose hints were taken and not yet followed. What arrives while nobody
+    `hinted` are the shards whose hints were taken and not yet followed, `answered` those that
+    answered at all. What arrives while nobody
     waits is passed on at once: other workers may be idle.
     """
 
     def __init__(self, worker: str) -> None:
         self.hinted: set[int] = set()
+        self.answered: set[int] = set()
         self._worker = worker
         self._calls: OpenCalls[bool] = OpenCalls(self._pass_on)
         self._queues: Mapping[int, Queue] = {}
@@ -47,6 +49,7 @@ class ShardedWait:
             answers, failures = await self._calls.some(
                 left_seconds * _PATIENCE, is_all=len(queues) == 1
             )
+            self.answered |= answers.keys()
             self.hinted |= {shard for shard, is_hint in answers.items() if is_hint}
             if self.hinted:
                 return True

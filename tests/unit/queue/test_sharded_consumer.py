@@ -160,6 +160,22 @@ async def test_lost_answer_is_asked_for_under_its_nonce_when_the_shard_is_back(
     assert (await three.queue.write([finish(late)]))[0].verdict is Verdict.OK
 
 
+async def test_shard_that_hangs_is_left_out_until_a_wait_on_it_is_answered(
+    three: AwayShards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded_claims, "SETTLE_SECONDS", 0.0)
+    three.shards[1].is_away = True
+    for _ in range(5):
+        await three.queue.claim(claim())
+    # The first one, and one look at whether it is back.
+    assert len(three.shards[1].claims) == 2
+    await three.queue.submit(submission("g-1-1"))
+    three.shards[1].is_away = False
+    assert not (await three.queue.claim(claim())).claimed
+    assert await three.queue.wait_for_work("worker-1", 1_000)
+    assert names(await three.queue.claim(claim())) == ["g-1-1"]
+
+
 async def test_same_leases_are_told_when_no_shard_answered_and_the_claim_repeats(
     three: AwayShards,
 ) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -27,6 +25,7 @@ from tests.integration.gateway.requests import (
     streamed,
     unary,
 )
+from tests.support.lateness import measured_lateness
 from tests.support.media_samples import PNG
 from tests.support.redis_server import RedisServer
 
@@ -35,35 +34,7 @@ pytestmark = pytest.mark.integration
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNAVAILABLE_WITHIN_SECONDS = 2.0
-TICK_SECONDS = 0.01
 STALL_SECONDS = 2.5
-
-
-class Lateness:
-    """How late this loop was: on shared cores gateway, client and test wait for their turn.
-
-    A tick that comes late shows how long everything in this process stood still, and that is no
-    part of what the gateway promises.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    async def measure(self) -> None:
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(TICK_SECONDS)
-            self.seconds += max(time.monotonic() - began - 2 * TICK_SECONDS, 0)
-
-
-@asynccontextmanager
-async def measured_lateness() -> AsyncIterator[Lateness]:
-    lateness = Lateness()
-    task = asyncio.create_task(lateness.measure())
-    try:
-        yield lateness
-    finally:
-        task.cancel()
 
 
 async def test_calls_fail_fast_and_recover_when_the_store_restarts(

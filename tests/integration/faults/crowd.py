@@ -1,0 +1,143 @@
+"""Clients of one gateway: what they ask, what they are given, and whether it is right."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from facet.api.v1 import content_pb2, generation_pb2
+from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
+from tests.chaos.client import Client, Outcome
+from tests.chaos.content import events_faults, response_faults
+from tests.chaos.gateways import Gateways
+from tests.chaos.load import Kind, Plan
+from tests.integration.gateway.requests import failure_of, unary
+from tests.support.conditions import until
+from tests.support.lateness import measured_lateness
+
+if TYPE_CHECKING:
+    from facet.api.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
+
+ANSWER_SECONDS = 60.0
+"""Bound on any answer, outages and a busy machine included."""
+
+LONG_TOKENS = 120
+"""Takes some 5 s: a fault finds it under way."""
+
+UNAVAILABLE_WITHIN_SECONDS = 2.0
+
+_PHRASES = ("the river", "Straßen", "東京の天気は", "👩‍🚀 and 🚀", "расскажи про реку")
+
+
+class Crowd:
+    """Asks one gateway. Streams that break are attached to again, as an SDK does it."""
+
+    def __init__(self, address: str) -> None:
+        self._gateways = Gateways([address])
+        self._channel = grpc.aio.insecure_channel(address)
+        self._client = Client(self._gateways, serves_submit=True)
+        self._numbers = itertools.count()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.stub: InferenceServiceAsyncStub = InferenceServiceStub(self._channel)
+
+    def ask(self, count: int, kind: Kind = Kind.STREAM, *, tokens: int = LONG_TOKENS) -> list[Outcome]:
+        """Begin so many requests, whose answers have at least so many tokens."""
+        outcomes = []
+        for number in itertools.islice(self._numbers, count):
+            plan = Plan(number, kind, _question(number, tokens), ANSWER_SECONDS)
+            outcomes.append(Outcome(plan))
+            self._tasks.append(asyncio.create_task(self._client.run(outcomes[-1])))
+        return outcomes
+
+    async def all_ended(self) -> None:
+        """Return when nobody waits for anything; what failed is in the outcomes."""
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+
+    async def refusal(self) -> tuple[grpc.StatusCode, str]:
+        """Code and reason that a new call is refused with, within 2 s."""
+        async with measured_lateness() as lateness:
+            began = time.monotonic()
+            code, info = await failure_of(self.stub.GenerateContent(unary(), timeout=30))
+            took_seconds = time.monotonic() - began
+        assert took_seconds < UNAVAILABLE_WITHIN_SECONDS + lateness.seconds
+        return code, info.reason
+
+    async def close(self) -> None:
+        """End all that is still asked."""
+        for task in self._tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._gateways.close()
+        await self._channel.close()
+
+
+async def all_speak(outcomes: Sequence[Outcome], *, tokens: int = 1) -> None:
+    """Return when each was given so many tokens and none has ended."""
+
+    async def speak() -> bool:
+        return all(_tokens_of(outcome) >= tokens for outcome in outcomes)
+
+    await until(speak, seconds=ANSWER_SECONDS)
+    assert all(outcome.main.is_open for outcome in outcomes), "the fault comes too late"
+
+
+def _tokens_of(outcome: Outcome) -> int:
+    events = outcome.main.events
+    return events[-1].token_end if events else 0
+
+
+def assert_right(outcomes: Sequence[Outcome]) -> None:
+    """Each ended well, with every event once, in order, and with the one right content."""
+    for outcome in outcomes:
+        main, answer = outcome.main, outcome.plan.answer
+        assert main.end == "OK", _told(outcome)
+        assert (main.gaps, main.duplicate_offsets, main.extra_terminals) == (0, 0, 0)
+        assert main.other_ids == []
+        if outcome.plan.kind is Kind.UNARY:
+            assert main.response is not None
+            assert response_faults(main.response, answer) == []
+        else:
+            assert main.finished is not None
+            assert events_faults(main.events, answer) == []
+
+
+def assert_held(outcomes: Sequence[Outcome]) -> None:
+    """As `assert_right`, and each in one call: its client saw nothing but a pause."""
+    assert_right(outcomes)
+    for outcome in outcomes:
+        assert (outcome.main.calls, outcome.main.transient) == (1, []), _told(outcome)
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    main = outcome.main
+    return {
+        "request_id": outcome.plan.request.request_id,
+        "generation_id": main.generation_id,
+        "end": main.end,
+        "calls": main.calls,
+        "transient": main.transient,
+        "next_offset": main.next_offset,
+        "tokens": _tokens_of(outcome),
+        "other_ids": main.other_ids,
+    }
+
+
+def _question(number: int, tokens: int) -> generation_pb2.GenerationRequest:
+    """Every second one thinks, every third calls a tool."""
+    request = generation_pb2.GenerationRequest(request_id=f"fault-{number}")
+    turn = request.contents.add(role=content_pb2.ROLE_USER)
+    turn.parts.add(text=f"{_PHRASES[number % len(_PHRASES)]} no. {number}")
+    config = request.generation_config
+    config.min_output_tokens = tokens
+    config.thinking.enabled = config.thinking.include_thoughts = number % 2 == 1
+    if number % 3 == 2:
+        request.tools.add().function_declarations.add(name="lookup", description="a tool")
+    return request

@@ -96,7 +96,7 @@ class Run:
     async def _work(self) -> None:
         generation_id = self.claimed.lease.generation_id
         try:
-            envelope = _read_envelope(self.claimed.envelope)
+            envelope = _read_envelope(self.claimed.envelope, generation_id)
             await self._generate(envelope)
         except FacetError as error:
             _log.info("run.failed", generation_id=generation_id, reason=error.reason_name())
@@ -126,13 +126,15 @@ class Run:
         await self._output.finish()
 
 
-def _read_envelope(data: bytes) -> envelope_pb2.Envelope:
+def _read_envelope(data: bytes, generation_id: str) -> envelope_pb2.Envelope:
     try:
         envelope = envelope_pb2.Envelope.FromString(data)
     except DecodeError as error:
         raise DeadLetteredError("the envelope cannot be read") from error
     if envelope.version not in ENVELOPE_VERSIONS:
         raise DeadLetteredError(f"envelope version {envelope.version} is not known here")
+    if envelope.generation_id != generation_id:
+        raise DeadLetteredError("the envelope is another generation's")
     return envelope
 
 

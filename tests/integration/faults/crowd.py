@@ -46,7 +46,9 @@ class Crowd:
         self._tasks: list[asyncio.Task[None]] = []
         self.stub: InferenceServiceAsyncStub = InferenceServiceStub(self._channel)
 
-    def ask(self, count: int, kind: Kind = Kind.STREAM, *, tokens: int = LONG_TOKENS) -> list[Outcome]:
+    def ask(
+        self, count: int, kind: Kind = Kind.STREAM, *, tokens: int = LONG_TOKENS
+    ) -> list[Outcome]:
         """Begin so many requests, whose answers have at least so many tokens."""
         outcomes = []
         for number in itertools.islice(self._numbers, count):
@@ -79,14 +81,27 @@ class Crowd:
         await self._channel.close()
 
 
-async def all_speak(outcomes: Sequence[Outcome], *, tokens: int = 1) -> None:
-    """Return when each was given so many tokens and none has ended."""
+async def all_accepted(outcomes: Sequence[Outcome]) -> None:
+    """Return when the gateway has named a generation to each; of streams alone it does so early."""
+
+    async def are_named() -> bool:
+        return all(outcome.main.generation_id for outcome in outcomes)
+
+    await until(are_named, seconds=ANSWER_SECONDS)
+
+
+async def under_way(outcomes: Sequence[Outcome], *, speaking: int = 3) -> None:
+    """Return when all are accepted and so many, at least, are in the middle of their answer."""
+    await all_accepted(outcomes)
 
     async def speak() -> bool:
-        return all(_tokens_of(outcome) >= tokens for outcome in outcomes)
+        return sum(_is_speaking(outcome) for outcome in outcomes) >= speaking
 
     await until(speak, seconds=ANSWER_SECONDS)
-    assert all(outcome.main.is_open for outcome in outcomes), "the fault comes too late"
+
+
+def _is_speaking(outcome: Outcome) -> bool:
+    return _tokens_of(outcome) > 0 and outcome.main.is_open
 
 
 def _tokens_of(outcome: Outcome) -> int:

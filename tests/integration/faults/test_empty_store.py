@@ -12,7 +12,7 @@ import pytest
 from facet.api.v1.inference_service_pb2 import GetGenerationRequest
 from tests.chaos.load import Kind
 from tests.integration.faults.conftest import OpenHouse
-from tests.integration.faults.crowd import all_speak, assert_right
+from tests.integration.faults.crowd import assert_right, under_way
 from tests.integration.gateway.requests import failure_of
 from tests.support.lateness import measured_lateness
 from tests.support.redis_server import RedisServer
@@ -31,7 +31,7 @@ async def test_every_reader_hears_of_the_loss_when_the_store_comes_back_empty(
         async with open_house(server.url) as house:
             lost = [*house.crowd.ask(6), *house.crowd.ask(2, Kind.UNARY)]
             await house.holds(8)
-            await all_speak(lost[:6])
+            await under_way(lost[:6])
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.restart)
             async with measured_lateness() as lateness:

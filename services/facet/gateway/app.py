@@ -215,6 +215,7 @@ def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
         default_deadline_seconds=settings.default_deadline_seconds,
         max_deadline_seconds=settings.max_deadline_seconds,
         reader_grace_seconds=settings.reader_grace_seconds,
+        submit_replicas=settings.submit_replicas,
     )
 
 

@@ -73,7 +73,10 @@ class Healing:
 
     async def _submit(self, origin: Origin) -> None:
         left_ms = max(1, round((origin.ends_at - time.monotonic()) * 1000))
-        submission = replace(origin.submission, deadline_ms=left_ms, follower=self._follower)
+        # Its acceptance was told long ago: no replica is waited for.
+        submission = replace(
+            origin.submission, deadline_ms=left_ms, follower=self._follower, replicas=0
+        )
         if submission.request_id and await self._is_named_again(submission):
             # Another generation has the request id meanwhile; this one goes on without.
             await self._queue.submit(replace(submission, request_id="", body_digest=b""))

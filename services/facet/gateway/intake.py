@@ -42,7 +42,7 @@ class IntakeLimits:
     """Bounds on what is accepted; `retention_seconds` is how long an ended log is kept.
 
     `max_inline_bytes` is for one request, `max_inflight_inline_bytes` for all that are being
-    accepted at once.
+    accepted at once. `submit_replicas` as in `Submission.replicas`.
     """
 
     max_inline_bytes: int
@@ -51,6 +51,7 @@ class IntakeLimits:
     max_deadline_seconds: float
     reader_grace_seconds: float
     retention_seconds: float = 600.0
+    submit_replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Intake:
             **vars(load_of(request, media, route.card, call.tenant)),
             weight=call.principal.weight,
             follower=route.reader.follower if follows else "",
+            replicas=self._limits.submit_replicas,
         )
         submitted = await _submit(route.queue, submission, ends_at)
         # A repeated request id names a generation with a deadline of its own.
@@ -200,7 +202,10 @@ async def _submit(queue: Producer, submission: Submission, ends_at: float) -> Su
         async with asyncio.timeout(SUBMIT_BUDGET_SECONDS):
             try:
                 return await queue.submit(submission)
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
+                if "generation_id" in error.metadata:
+                    # It is accepted; its replicas were waited for.
+                    raise
                 # The first try may have been accepted: the same id makes the second harmless.
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
                 return await queue.submit(replace(submission, deadline_ms=_left_ms(ends_at)))

@@ -84,6 +84,10 @@ class GatewaySettings(ServiceSettings):
     max_deadline_seconds: Seconds = 3600.0
     """Longest deadline; longer ones are shortened to it."""
 
+    submit_replicas: Annotated[int, Field(ge=0, le=16)] = 0
+    """So many replicas of the store must have a request before its acceptance is told; else
+    STORE_UNAVAILABLE, and a repeat under the request id finds it. 0 waits for none."""
+
     reader_grace_seconds: Seconds = 10.0
     """How long a generation outlives its last reader under CANCEL_AFTER_GRACE."""
 

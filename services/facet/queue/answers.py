@@ -66,6 +66,15 @@ def store_unavailable() -> StoreUnavailableError:
     return StoreUnavailableError("the store did not answer in time; try again")
 
 
+def not_replicated(generation_id: str, copies: int) -> StoreUnavailableError:
+    """The request is accepted, and too few replicas had it in time."""
+    return StoreUnavailableError(
+        f"the generation is accepted, but only {copies} replicas of the store had it in time: "
+        "repeat the call under its request id",
+        metadata={"generation_id": generation_id, "replicas": str(copies)},
+    )
+
+
 def check_writes(writes: Sequence[Append]) -> None:
     """Raise ValueError for a batch that no store could take."""
     if sum(write.share for write in writes) > MAX_BATCH:

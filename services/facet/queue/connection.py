@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.crc import key_slot
@@ -29,6 +29,9 @@ CALL_SECONDS = 1.8
 
 BLOCK_SLACK_SECONDS = 1.5
 """How much longer than its block time a blocking call may take."""
+
+_REPLICATED_AT_ONCE = 16
+"""Calls that wait for replicas: blocked reads keep as many connections for themselves."""
 
 _MOVING_SLOT_SECONDS = 0.05
 """Between looks at a slot that is on its way from one node to another."""
@@ -75,15 +78,7 @@ class RedisConnection:
         self._base = base
         self._slot = key_slot(base.encode())
         self._router = Router.connect(url, call_seconds=CALL_SECONDS, follows_ask=False)
-        self._failures = 0
-
-    @property
-    def outages(self) -> int:
-        """Calls that failed and changes of the server, so far: only grows.
-
-        Unchanged since an answer: what that answer said has not been lost to an outage.
-        """
-        return self._failures + self._router.changes
+        self._replicated = asyncio.Semaphore(_REPLICATED_AT_ONCE)
 
     async def run(
         self,
@@ -92,24 +87,37 @@ class RedisConnection:
         out_of_memory: type[FacetError] = StoreUnavailableError,
     ) -> Any:
         """Run a script, loading it when the server does not have it (new, or restarted)."""
-        call = ("EVALSHA", script.sha, 1, self._base, *arguments)
+        return await bounded(
+            CALL_SECONDS, lambda: self._evaluate(script, arguments), out_of_memory=out_of_memory
+        )
+
+    async def run_replicated(
+        self,
+        script: Script,
+        *arguments: Argument,
+        replicas: int,
+        out_of_memory: type[FacetError] = StoreUnavailableError,
+    ) -> tuple[Any, int]:
+        """As `run`; also how many replicas have what the script wrote.
+
+        Waits until `replicas` have, a second at most. A script that wrote nothing is known to all.
+        """
 
         async def evaluate() -> Any:
-            try:
-                return await self._execute(*call)
-            except NoScriptError:
-                await self._execute("SCRIPT LOAD", script.text)
-                return await self._execute(*call)
+            # On a connection for blocking calls: replicas that hang do not stop all others.
+            async with self._replicated:
+                return await self._evaluate(script, arguments, is_blocking=True, replicas=replicas)
 
-        return await self._counted(CALL_SECONDS, evaluate, out_of_memory=out_of_memory)
+        answer, count = await bounded(CALL_SECONDS, evaluate, out_of_memory=out_of_memory)
+        return answer, count
 
     async def command(self, *arguments: Argument) -> Any:
         """Run one ordinary command, on keys of the base or on none."""
-        return await self._counted(CALL_SECONDS, lambda: self._execute(*arguments))
+        return await bounded(CALL_SECONDS, lambda: self._execute(*arguments))
 
     async def block(self, block_ms: int, *arguments: Argument) -> Any:
         """Run one command that the server may answer only after `block_ms`."""
-        return await self._counted(
+        return await bounded(
             block_ms / 1000 + BLOCK_SLACK_SECONDS,
             lambda: self._execute(*arguments, is_blocking=True),
         )
@@ -118,26 +126,32 @@ class RedisConnection:
         """Close all connections; calls under way and later ones fail."""
         await self._router.close()
 
-    async def _execute(self, *arguments: Argument, is_blocking: bool = False) -> Any:
+    async def _evaluate(
+        self,
+        script: Script,
+        arguments: Sequence[Argument],
+        *,
+        is_blocking: bool = False,
+        replicas: int = 0,
+    ) -> Any:
+        call = ("EVALSHA", script.sha, 1, self._base, *arguments)
+        try:
+            return await self._execute(*call, is_blocking=is_blocking, replicas=replicas)
+        except NoScriptError:
+            await self._execute("SCRIPT LOAD", script.text)
+            return await self._execute(*call, is_blocking=is_blocking, replicas=replicas)
+
+    async def _execute(
+        self, *arguments: Argument, is_blocking: bool = False, replicas: int = 0
+    ) -> Any:
         while True:
             try:
-                return await self._router.execute(self._slot, *arguments, is_blocking=is_blocking)
+                return await self._router.execute(
+                    self._slot, *arguments, is_blocking=is_blocking, replicas=replicas
+                )
             except MovedError:
                 raise
             except (AskError, TryAgainError):
                 # Half of the keys are at either node. A script names none of them, so the new node
                 # would take the missing ones for empty: nothing runs until all have arrived.
                 await asyncio.sleep(_MOVING_SLOT_SECONDS)
-
-    async def _counted(
-        self,
-        seconds: float,
-        call: Callable[[], Awaitable[Any]],
-        *,
-        out_of_memory: type[FacetError] = StoreUnavailableError,
-    ) -> Any:
-        try:
-            return await bounded(seconds, call, out_of_memory=out_of_memory)
-        except StoreUnavailableError:
-            self._failures += 1
-            raise

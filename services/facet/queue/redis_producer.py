@@ -12,6 +12,7 @@ from facet.queue.admission import Admission
 from facet.queue.answers import (
     invalid_page,
     not_found,
+    not_replicated,
     queue_full,
     quota_exceeded,
     request_id_reused,
@@ -52,21 +53,23 @@ class RedisProducer(RedisSide):
     async def submit(self, submission: Submission) -> Submitted:
         """See `Producer.submit`."""
         is_shedding = await self._admission.is_shedding()
-        code, *answer = await self._offer(submission, "shed" if is_shedding else "")
+        (code, *answer), copies = await self._offer(submission, "shed" if is_shedding else "")
         if code in (_FULL, _QUOTA, _STORE_FULL):
             raise self._refusal(code, answer[0].decode(), answer[1])
-        return _accepted(code, answer)
+        return _accepted(code, answer, copies, submission.replicas)
 
     async def repeat(self, submission: Submission) -> Submitted | None:
         """See `Producer.repeat`."""
-        code, *answer = await self._offer(submission, "known")
-        return None if code == _NOT_KNOWN else _accepted(code, answer)
+        (code, *answer), copies = await self._offer(submission, "known")
+        if code == _NOT_KNOWN:
+            return None
+        return _accepted(code, answer, copies, submission.replicas)
 
-    async def _offer(self, submission: Submission, only: str) -> Any:
-        """The script's answer; `only` narrows what it accepts, see there."""
+    async def _offer(self, submission: Submission, only: str) -> tuple[list[Any], int]:
+        """The script's answer and the copies it has; `only` narrows what it accepts, see there."""
         grace_ms = submission.reader_grace_ms
         request_id, limits = submission.request_id, self._limits
-        return await self._run(
+        return await self._run_replicated(
             "submit",
             submission.generation_id,
             submission.tenant,
@@ -92,6 +95,8 @@ class RedisProducer(RedisSide):
             limits.tenant_max_waiting,
             limits.tenant_max_waiting_tokens,
             limits.tenant_max_waiting_bytes,
+            submission.replicas,
+            replicas=submission.replicas,
             out_of_memory=StoreFullError,
         )
 
@@ -146,8 +151,10 @@ class RedisProducer(RedisSide):
         return quota_exceeded(bound, most[bound], retry_ms)
 
 
-def _accepted(code: int, answer: Sequence[Any]) -> Submitted:
+def _accepted(code: int, answer: Sequence[Any], copies: int, replicas: int) -> Submitted:
     if code == _REUSED:
         raise request_id_reused(answer[0].decode())
     generation_id, remaining_ms, origin = answer
+    if copies < replicas:
+        raise not_replicated(generation_id.decode(), copies)
     return Submitted(generation_id.decode(), code == _NEW, remaining_ms, origin.decode())

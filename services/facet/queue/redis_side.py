@@ -37,6 +37,20 @@ class RedisSide:
     ) -> Any:
         return await self._redis.run(self._scripts[script], *arguments, out_of_memory=out_of_memory)
 
+    async def _run_replicated(
+        self,
+        script: str,
+        *arguments: Argument,
+        replicas: int,
+        out_of_memory: type[FacetError] = StoreUnavailableError,
+    ) -> tuple[Any, int]:
+        """See `RedisConnection.run_replicated`; without `replicas` it waits for none."""
+        if not replicas:
+            return await self._run(script, *arguments, out_of_memory=out_of_memory), 0
+        return await self._redis.run_replicated(
+            self._scripts[script], *arguments, replicas=replicas, out_of_memory=out_of_memory
+        )
+
 
 def batches(items: Sequence[_Item], size: int = MAX_BATCH) -> Iterator[Sequence[_Item]]:
     """The items in groups that one script call may handle."""

@@ -62,21 +62,17 @@ class Router:
             store.options,
             connect_seconds=CONNECT_SECONDS if is_single else _CONNECT_SECONDS_OF_SEVERAL,
             answer_seconds=call_seconds * _ANSWER_SHARE,
-            connected=topology.connected,
         )
         return cls(topology, servers, follows_ask=follows_ask)
-
-    @property
-    def changes(self) -> int:
-        """See `Topology.changes`."""
-        return self._topology.changes
 
     def address_of(self, slot: int) -> Address:
         """Where the next command of a slot goes first."""
         return self._topology.address_of(slot)
 
-    async def execute(self, slot: int, *arguments: Argument, is_blocking: bool = False) -> Any:
-        """The answer to one command whose keys are all in `slot`.
+    async def execute(
+        self, slot: int, *arguments: Argument, is_blocking: bool = False, replicas: int = 0
+    ) -> Any:
+        """The answer to one command whose keys are all in `slot`; `replicas` as in `Servers.send`.
 
         The caller bounds it. Errors: RedisError, OSError, TimeoutError.
         """
@@ -87,7 +83,11 @@ class Router:
             tries_left -= 1
             try:
                 return await self._servers.send(
-                    address, *arguments, is_asking=is_asking, is_blocking=is_blocking
+                    address,
+                    *arguments,
+                    is_asking=is_asking,
+                    is_blocking=is_blocking,
+                    replicas=replicas,
                 )
             except (RedisError, OSError, TimeoutError) as error:
                 await self._learn(error, slot, address)

@@ -19,6 +19,9 @@ _Open = Callable[[], Connection]
 _Greet = Callable[[Connection], Any]
 # Mappings for the entries of a stream would cost more than reading them.
 _AS_THEY_COME = ("XREAD",)
+REPLICATION_MS = 1_000
+"""How long replicas are waited for, within the bound of a call."""
+
 _CALL_CONNECTIONS = 16
 _BLOCKING_CONNECTIONS = 32
 
@@ -99,7 +102,6 @@ class Servers:
     The commands sent are those asked for and, when a connection opens, AUTH, SELECT and INFO. A
     connection that the server closed is replaced before use, so a restarted server costs no error
     once it answers. A replica is never used, unless it is a node of a cluster, which redirects.
-    `connected` is told the history (`master_replid`) of each server that a connection opened to.
     """
 
     def __init__(
@@ -108,7 +110,6 @@ class Servers:
         *,
         connect_seconds: float,
         answer_seconds: float,
-        connected: Callable[[Address, str], None],
     ) -> None:
         self._kind: Callable[..., Connection] = options.get("connection_class", Connection)
         self._options = {
@@ -121,7 +122,6 @@ class Servers:
         }
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
-        self._connected = connected
         self._pools: dict[tuple[Address, bool], _Pool] = {}
         self._is_closed = False
         # Never connects: it only knows the forms of answers.
@@ -135,12 +135,15 @@ class Servers:
         *arguments: Argument,
         is_asking: bool = False,
         is_blocking: bool = False,
+        replicas: int = 0,
     ) -> Any:
         """The answer of one server to one command.
 
         Blocking commands have connections of their own and no bound. `is_asking` lets the node
-        that a slot moves to answer. Errors: UnreachedError when nothing was sent; RedisError,
-        OSError and TimeoutError when the command may have run, or was refused.
+        that a slot moves to answer. With `replicas` the answer is a pair: it is given when so many
+        replicas have what the command wrote, or after REPLICATION_MS, and tells how many have.
+        Errors: UnreachedError when nothing was sent; RedisError, OSError and TimeoutError when the
+        command may have run, or was refused.
         """
         if self._is_closed:
             raise UnreachedError("the connections were closed")
@@ -152,7 +155,12 @@ class Servers:
                     await connection.send_command("ASKING")
                     await connection.read_response()
                 await connection.send_command(*arguments)
-                return await self._forms.parse_response(connection, str(arguments[0]))
+                answer = await self._forms.parse_response(connection, str(arguments[0]))
+                if not replicas:
+                    return answer
+                # WAIT looks at what its own connection wrote.
+                await connection.send_command("WAIT", replicas, REPLICATION_MS)
+                return answer, await self._forms.parse_response(connection, "WAIT")
         finally:
             await pool.give(connection)
 
@@ -177,20 +185,19 @@ class Servers:
                 place = {"path": address.host}
             pool = self._pools[address, is_blocking] = _Pool(
                 lambda: self._kind(**self._options, **place),
-                lambda connection: self._greet(address, connection),
+                self._greet,
                 _BLOCKING_CONNECTIONS if is_blocking else _CALL_CONNECTIONS,
                 self._connect_seconds,
             )
         return pool
 
-    async def _greet(self, address: Address, connection: Connection) -> None:
+    async def _greet(self, connection: Connection) -> None:
         # Two sections at once are understood from Redis 7 on only.
         await connection.send_command("INFO", "replication")
         await connection.send_command("INFO", "cluster")
         facts = _facts(await connection.read_response()) | _facts(await connection.read_response())
         if facts.get("role") == "slave" and facts.get("cluster_enabled") != "1":
             raise ReadOnlyError("the server is a replica")
-        self._connected(address, facts.get("master_replid", ""))
 
 
 def _facts(reply: bytes) -> dict[str, str]:

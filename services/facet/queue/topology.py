@@ -77,9 +77,6 @@ class Topology:
         self._current = 0
         self._owners: dict[int, Address] = {}
         self._known: list[int] = []
-        self._histories: dict[Address, str] = {}
-        self.changes = 0
-        """How often the server of a call changed, or what is stored there: only grows."""
 
     @property
     def seed_count(self) -> int:
@@ -99,11 +96,8 @@ class Topology:
 
     def moved(self, slot: int, owner: Address) -> None:
         """A redirection told the owner of a slot."""
-        previous = self._owners.get(slot)
-        if previous is None:
+        if slot not in self._owners:
             insort(self._known, slot)
-        elif previous != owner:
-            self.changes += 1
         self._owners[slot] = owner
 
     def failed(self, address: Address) -> None:
@@ -111,23 +105,7 @@ class Topology:
 
         A late failure of an address that nothing is sent to any more changes nothing.
         """
-        lost = [slot for slot, owner in self._owners.items() if owner == address]
-        is_current = self._seeds[self._current] == address
-        if not lost and not is_current:
-            return
-        self.changes += 1
-        for slot in lost:
-            del self._owners[slot]
+        self._owners = {slot: owner for slot, owner in self._owners.items() if owner != address}
         self._known = sorted(self._owners)
-        if is_current:
+        if self._seeds[self._current] == address:
             self._current = (self._current + 1) % len(self._seeds)
-
-    def connected(self, address: Address, history: str) -> None:
-        """A new connection told which history of data the server continues (`master_replid`).
-
-        Another one than before at the same address is a server that restarted, was promoted, or
-        took the address over.
-        """
-        if self._histories.setdefault(address, history) != history:
-            self._histories[address] = history
-            self.changes += 1

@@ -66,7 +66,8 @@ class Submission:
     side.
     `affinity` names what a worker may have warm (session, media, prefix), strongest first, at most
     4 names of at most 40 characters without spaces. `follower` (empty: none) is the reader that
-    follows the log from the beginning, see `Reader.follow`.
+    follows the log from the beginning, see `Reader.follow`. `replicas`: so many replicas of the
+    store must have the request before its acceptance is told.
     """
 
     generation_id: str
@@ -85,6 +86,7 @@ class Submission:
     needs: Needs = Needs()
     affinity: tuple[str, ...] = ()
     follower: str = ""
+    replicas: int = 0
 
 
 @dataclass(frozen=True)

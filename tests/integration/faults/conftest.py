@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from tests.integration.faults.house import House, running_house
+from tests.support.conditions import until
 from tests.support.redis_server import RedisServer
+
+SYNC_SECONDS = 30.0
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
@@ -26,3 +31,22 @@ async def house(open_house: OpenHouse, own_redis_server: RedisServer) -> AsyncIt
     """Over a Redis of this test alone, append-only, reached without detours."""
     async with open_house(own_redis_server.url) as house:
         yield house
+
+
+async def is_in_sync(replica: RedisServer) -> bool:
+    with Redis(port=replica.port, protocol=2, driver_info=None) as client:
+        facts: Any = client.info("replication")
+    return bool(facts["master_link_status"] == "up")
+
+
+@pytest.fixture
+async def replica(tmp_path: Path, own_redis_server: RedisServer) -> AsyncIterator[RedisServer]:
+    """Of the test's own server, in sync."""
+    place = ("127.0.0.1", str(own_redis_server.port))
+    server = RedisServer(tmp_path / "replica", options=("--replicaof", *place))
+    server.start()
+    try:
+        await until(lambda: is_in_sync(server), seconds=SYNC_SECONDS)
+        yield server
+    finally:
+        server.stop()

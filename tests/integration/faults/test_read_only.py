@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -14,36 +11,14 @@ from redis import Redis
 from tests.integration.faults.conftest import OpenHouse
 from tests.integration.faults.crowd import Crowd, assert_held, assert_right, under_way
 from tests.integration.faults.house import House
-from tests.support.conditions import until
 from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration
-
-SYNC_SECONDS = 30.0
 
 
 def replicate(server: RedisServer, *place: str | int) -> None:
     with Redis(port=server.port, protocol=2, driver_info=None) as client:
         client.execute_command("REPLICAOF", *place)
-
-
-async def is_in_sync(replica: RedisServer) -> bool:
-    with Redis(port=replica.port, protocol=2, driver_info=None) as client:
-        facts: Any = client.info("replication")
-    return bool(facts["master_link_status"] == "up")
-
-
-@pytest.fixture
-async def replica(tmp_path: Path, own_redis_server: RedisServer) -> AsyncIterator[RedisServer]:
-    """Of the test's own server, in sync."""
-    place = ("127.0.0.1", str(own_redis_server.port))
-    server = RedisServer(tmp_path / "replica", options=("--replicaof", *place))
-    server.start()
-    try:
-        await until(lambda: is_in_sync(server), seconds=SYNC_SECONDS)
-        yield server
-    finally:
-        server.stop()
 
 
 async def assert_refuses(crowd: Crowd) -> None:

@@ -13,7 +13,6 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from facet.core.errors import StoreUnavailableError
-from facet.queue.connection import RedisConnection
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.values import State
 from tests.support.certificates import write_certificate
@@ -216,26 +215,6 @@ async def test_calls_reach_the_new_primary_when_one_address_is_switched_over(
         await live_whole_life(queue)
         with admin(replica) as client:
             assert b"role:master" in client.execute_command("INFO replication")
-
-
-async def test_outages_grow_when_a_call_fails_or_the_server_is_another(
-    own_redis_server: RedisServer,
-) -> None:
-    connection = RedisConnection(own_redis_server.url, "{base}")
-    counts = [connection.outages]
-    for _ in range(3):
-        await connection.command("PING")
-    assert connection.outages == counts[0] == 0
-    # In a thread, so that the connections see their end: no call fails then.
-    await asyncio.to_thread(own_redis_server.kill)
-    await asyncio.to_thread(own_redis_server.restart)
-    await connection.command("PING")
-    counts.append(connection.outages)
-    own_redis_server.kill()
-    await assert_unavailable_soon(lambda: connection.command("PING"))
-    counts.append(connection.outages)
-    assert counts == sorted(set(counts))
-    await connection.close()
 
 
 async def test_everything_works_when_a_managed_service_blocks_admin_commands(

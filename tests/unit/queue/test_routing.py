@@ -44,9 +44,10 @@ class ScriptedServers:
         self.renewed: list[Address] = []
 
     async def send(
-        self, address: Address, *_: object, is_asking: bool, is_blocking: bool
+        self, address: Address, *_: object, is_asking: bool, is_blocking: bool, replicas: int
     ) -> object:
         assert not is_blocking
+        assert not replicas
         self.sent.append(address)
         if is_asking:
             self.asked.append(address)
@@ -74,12 +75,11 @@ async def execute(router: Router) -> Any:
 @pytest.mark.parametrize("refusal", REFUSALS, ids=repr)
 async def test_next_address_is_asked_when_one_did_not_run_it(refusal: Exception) -> None:
     servers = ScriptedServers({A: [refusal], B: ["answer"]})
-    router, topology = router_on(servers, A, B)
+    router, _ = router_on(servers, A, B)
     assert await execute(router) == "answer"
     assert await execute(router) == "answer"
     assert servers.sent == [A, B, B]
     assert servers.renewed == [A]
-    assert topology.changes == 1
 
 
 @pytest.mark.parametrize("failure", MAY_HAVE_RUN, ids=repr)
@@ -150,10 +150,9 @@ async def test_tries_are_bounded_when_nodes_redirect_to_each_other() -> None:
 async def test_seeds_are_asked_when_the_owner_cannot_be_reached() -> None:
     moved = [MovedError("7 b:2"), MovedError("7 c:3")]
     servers = ScriptedServers({A: [*moved], B: [UnreachedError()], C: ["answer"]})
-    router, topology = router_on(servers, A)
+    router, _ = router_on(servers, A)
     assert await execute(router) == "answer"
     assert servers.sent == [A, B, A, C]
-    assert topology.changes == 1
 
 
 async def test_call_fails_when_the_seeds_still_name_the_dead_owner() -> None:

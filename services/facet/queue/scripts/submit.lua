@@ -2,7 +2,8 @@
 -- '', 9 digest, 10 prompt tokens, 11 output tokens at most of each sequence, 12 weight,
 -- 13 sequences, 14 needs, 15 affinity, 16 follower or '', 17 name for a new history, 18 what alone is
 -- accepted: '' anything, 'shed' (the store is nearly full) or 'known' what is there already,
--- then the bounds: 19 requests, 20 tokens, 21 bytes, 22-24 those of the tenant.
+-- then the bounds: 19 requests, 20 tokens, 21 bytes, 22-24 those of the tenant;
+-- 25 replicas that the caller waits for.
 -- Returns {0 new | 1 earlier, id, remaining ms, origin} or {2 request id reused, id} or
 -- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms} or {6 not known}.
 local id, tenant, idem, digest = ARGV[1], ARGV[2], ARGV[8], ARGV[9]
@@ -10,8 +11,10 @@ local now_at = now_us()
 local now = math.floor(now_at / 1000)
 local origin = redis.call('GET', origin_key)
 
--- Whoever repeats is about to read: its grace starts anew before anybody can take it for gone.
+-- Whoever repeats is about to read: its grace starts anew before anybody can take it for gone. Who
+-- waits for replicas waits for what this call wrote, so something is written.
 local function repeated(code, id, record)
+  if ARGV[25] ~= '0' then redis.call('SET', origin_key, origin) end
   if record.state ~= 'E' then set_timer(id, record.due, record.grace, now) end
   return {code, id, math.max(record.due - now, 0), origin or ''}
 end

@@ -169,6 +169,13 @@ class StoreFullError(FacetError):
     retryable = True
 
 
+class LogFullError(FacetError):
+    """The answer outgrew what one log may hold; what was logged before stays."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = Reason.ERROR_REASON_LOG_FULL
+
+
 class QuotaExceededError(FacetError):
     """A quota of the tenant is used up."""
 

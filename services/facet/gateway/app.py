@@ -106,7 +106,9 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as stack:
-        media = RedisMediaStore.connect(url, release=settings.release)
+        media = RedisMediaStore.connect(
+            url, release=settings.release, max_bytes=settings.max_media_bytes
+        )
         stack.push_async_callback(media.close)
         queues: list[tuple[ModelCard, Queue]] = []
         for card in cards:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from facet.core.settings import ServiceSettings, settings_config
-from facet.queue.limits import QueueLimits
+from facet.queue.limits import MAX_MEDIA_BYTES, QueueLimits
 from facet.queue.placement import MAX_SHARDS
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -51,6 +51,10 @@ class GatewaySettings(ServiceSettings):
 
     max_inflight_inline_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 40)] = 512 << 20
     """Most inline media bytes of all requests that are being taken in at once; more are refused."""
+
+    max_media_bytes: Count = MAX_MEDIA_BYTES
+    """Most media bytes in the store, of all models of a release; more are refused with
+    STORE_FULL. All gateways of a deployment set it alike."""
 
     max_open_calls: Annotated[int, Field(ge=1, le=100_000)] = 4096
     """Most calls that generate or attach at once; more are refused."""

@@ -38,6 +38,8 @@ _SINGLE = {
     "active": "HASH count of shards -> since when live gateways place by it, ms",
     "counts": "ZSET count of shards -> when a gateway placed by it last, ms",
     "shards": "SET of the shards that are served",
+    "blobs": "ZSET bytes, key of a medium -> when its bytes lapse, ms; all models' of a release",
+    "blob_bytes": "STRING: their sum",
 }
 _FAMILIES = {
     "lane": "ZSET tenant -> virtual time: who waits in one lane",
@@ -84,6 +86,11 @@ class Keys:
 def media_base(release: str) -> str:
     """Prefix of media keys; no hash tag, so that a cluster spreads the bytes."""
     return f"facet:{LAYOUT}:{_checked(release)}:media"
+
+
+def media_ledger_base(release: str) -> str:
+    """What stands before `blobs` and `blob_bytes`: one slot of a cluster."""
+    return f"{{{media_base(release)}}}"
 
 
 def _checked(name: str) -> str:

@@ -48,6 +48,9 @@ MAX_DEAD_LETTERS = 1000
 MAX_DEAD_BYTES = 256 * 1024 * 1024
 """Bytes of envelopes among them; the oldest go first."""
 
+MAX_MEDIA_BYTES = 1 << 30
+"""Bytes of all media in the store, unless a deployment sets another bound."""
+
 AUDIT_ENTRIES = 10_000
 """Operators' actions kept."""
 
@@ -104,7 +107,8 @@ class QueueLimits:
 
     `lease_ms`: a lease lapses this long after its last renewal. `max_waiting...`: submissions are
     refused beyond it; `tenant_...` are the bounds of one tenant. `report_ms`: life of a worker's
-    report. `dead_letter_ms`: life of a dead letter.
+    report. `dead_letter_ms`: life of a dead letter. `max_log_bytes`: a request whose events and ids
+    would take more is ended with LOG_FULL; its terminal event always fits.
     """
 
     lease_ms: int = 5_000
@@ -116,3 +120,4 @@ class QueueLimits:
     tenant_max_waiting_bytes: int = 1 << 30
     report_ms: int = 10_000
     dead_letter_ms: int = 7 * 24 * 3_600_000
+    max_log_bytes: int = 64 << 20

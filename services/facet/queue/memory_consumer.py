@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from facet.queue import terminals
 from facet.queue.answers import check_writes
 from facet.queue.limits import MAX_WAIT_MS
 from facet.queue.memory_claims import MemoryClaims
@@ -22,6 +23,8 @@ from facet.queue.values import (
     Verdict,
     WriteResult,
 )
+
+_ID_BYTES = 4
 
 
 class MemoryConsumer(MemorySide):
@@ -111,6 +114,11 @@ class MemoryConsumer(MemorySide):
         if record.next_offset != write.expected_offset:
             self._ledger.renew(write.lease.generation_id)
             return WriteResult(Verdict.WRONG_OFFSET, record.next_offset)
+        log_bytes = record.log_bytes + len(write.response) + _ID_BYTES * len(write.token_ids)
+        if log_bytes > self._ledger.limits.max_log_bytes and not isinstance(write, Finish):
+            self._ledger.end_by_store(record, terminals.LOG_FULL, "log-full")
+            return WriteResult(Verdict.LEASE_LOST, 0)
+        record.log_bytes = log_bytes
         if write.voids_ids:
             record.token_ids, record.claim_token_count, record.fingerprint = [], 0, ""
         if write.token_ids:

@@ -61,6 +61,7 @@ class Record:
     skips: int = 0
     read_offset: int = 0
     log: list[LogEntry] = field(default_factory=list)
+    log_bytes: int = 0
     next_offset: int = 0
     life: list[Step] = field(default_factory=list)
     ended_ms: int = 0

@@ -133,8 +133,9 @@ class Consumer(Protocol):
         """Append events and renew the leases, in one round trip; one result per write, in order.
 
         A `Finish` releases the lease with the terminal event; its repeat is answered OK. An append
-        whose answer was lost is answered WRONG_OFFSET with the offset after it. At most 100 writes
-        (ValueError), several for one request allowed.
+        whose answer was lost is answered WRONG_OFFSET with the offset after it. One that the log
+        has no room for (`QueueLimits.max_log_bytes`) ends its request: LEASE_LOST. At most 100
+        writes (ValueError), several for one request allowed.
         """
 
     async def heartbeat(

@@ -62,6 +62,8 @@ class RedisConsumer(RedisSide):
             "write",
             self._limits.lease_ms,
             self._limits.dead_letter_ms,
+            self._limits.max_log_bytes,
+            *terminals.LOG_FULL.blobs(),
             *(argument for write in writes for argument in write_arguments(write)),
         )
         return [

@@ -10,6 +10,7 @@ from facet.core.errors import (
     DeadLetteredError,
     DeadlineExceededError,
     FacetError,
+    LogFullError,
 )
 from facet.queue.limits import SUSPECT_DEATHS
 
@@ -78,6 +79,12 @@ DEAD_LETTERED = _terminal(
     _FinishReason.FINISH_REASON_ERROR,
     f"given up: {SUSPECT_DEATHS} workers in a row died with the generation, "
     "then one that ran nothing else",
+)
+
+LOG_FULL = _terminal(
+    LogFullError,
+    _FinishReason.FINISH_REASON_ERROR,
+    "the answer outgrew what one log may hold: ask for fewer tokens or log probabilities",
 )
 
 

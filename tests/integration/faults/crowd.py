@@ -13,6 +13,7 @@ import grpc
 from google.rpc import error_details_pb2
 
 from facet.api.v1 import content_pb2, generation_pb2
+from facet.api.v1.inference_service_pb2 import GenerateContentRequest
 from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
 from tests.chaos.client import Client, Outcome
 from tests.chaos.content import events_faults, response_faults
@@ -152,6 +153,14 @@ def _told(outcome: Outcome) -> dict[str, Any]:
         "tokens": _tokens_of(outcome),
         "other_ids": main.other_ids,
     }
+
+
+def with_image(data: bytes) -> GenerateContentRequest:
+    """A question about a PNG."""
+    request = unary("what is this?")
+    image = content_pb2.Blob(mime_type="image/png", data=data)
+    request.request.contents[0].parts.add(inline_data=image)
+    return request
 
 
 def question(number: int, tokens: int) -> generation_pb2.GenerationRequest:

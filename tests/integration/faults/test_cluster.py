@@ -10,13 +10,11 @@ import grpc
 import pytest
 from redis.crc import key_slot
 
-from facet.api.v1.content_pb2 import Blob, Part
 from facet.queue.keys import Keys
 from tests.chaos.load import Kind
 from tests.integration.faults.conftest import OpenHouse
-from tests.integration.faults.crowd import assert_held, assert_right, under_way
+from tests.integration.faults.crowd import assert_held, assert_right, under_way, with_image
 from tests.integration.faults.house import House
-from tests.integration.gateway.requests import unary
 from tests.support.media_samples import PNG
 from tests.support.redis_cluster import RedisCluster
 
@@ -37,11 +35,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 async def describe_image(house: House) -> str:
     """The answer to a medium, which lies in another slot than the queue."""
-    message = unary("what is this?")
-    message.request.contents[0].parts.append(
-        Part(inline_data=Blob(mime_type="image/png", data=PNG))
-    )
-    answer = await house.crowd.stub.GenerateContent(message, timeout=60)
+    answer = await house.crowd.stub.GenerateContent(with_image(PNG), timeout=60)
     return "".join(part.text for part in answer.candidates[0].content.parts)
 
 

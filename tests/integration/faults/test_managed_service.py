@@ -9,12 +9,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from facet.api.v1.content_pb2 import Blob, Part
 from facet.api.v1.inference_service_pb2 import CancelGenerationRequest
 from tests.chaos.load import Kind
 from tests.integration.faults.conftest import OpenHouse
-from tests.integration.faults.crowd import assert_held, assert_right, under_way
-from tests.integration.gateway.requests import unary
+from tests.integration.faults.crowd import assert_held, assert_right, under_way, with_image
 from tests.support.media_samples import PNG
 from tests.support.redis_server import RedisServer
 
@@ -53,11 +51,7 @@ async def test_everything_is_served_when_the_service_has_no_admin_commands(
         await under_way(cancelled, speaking=1)
         message = CancelGenerationRequest(generation_id=cancelled[0].main.generation_id)
         assert (await house.crowd.stub.CancelGeneration(message)).cancelled
-        with_image = unary("what is this?")
-        with_image.request.contents[0].parts.append(
-            Part(inline_data=Blob(mime_type="image/png", data=PNG))
-        )
-        answer = await house.crowd.stub.GenerateContent(with_image, timeout=30)
+        answer = await house.crowd.stub.GenerateContent(with_image(PNG), timeout=30)
         assert answer.candidates[0].content.parts[0].text
         await house.crowd.all_ended()
         assert_held(running)

@@ -14,10 +14,11 @@ from redis.exceptions import OutOfMemoryError
 
 from tests.chaos.load import Kind
 from tests.integration.faults.conftest import OpenHouse
-from tests.integration.faults.crowd import assert_held, assert_right, under_way
+from tests.integration.faults.crowd import assert_held, assert_right, under_way, with_image
 from tests.integration.faults.house import House
-from tests.integration.gateway.requests import details_of, info_of, unary
+from tests.integration.gateway.requests import details_of, failure_of, info_of, unary
 from tests.support.conditions import until
+from tests.support.media_samples import PNG, png
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.integration
@@ -106,6 +107,24 @@ async def test_new_work_is_shed_and_accepted_work_ends_when_memory_runs_out(
         memory.free()
         await house.crowd.all_ended()
         assert_held(running)
+
+
+async def test_media_are_refused_and_text_is_served_when_media_take_all_that_they_may(
+    open_house: OpenHouse, small_server: RedisServer
+) -> None:
+    async with open_house(small_server.url, max_media_bytes=len(PNG)) as house:
+        first = await house.crowd.stub.GenerateContent(with_image(PNG), timeout=30)
+        assert first.candidates[0].content.parts
+        code, info = await failure_of(
+            house.crowd.stub.GenerateContent(with_image(png(3, 5)), timeout=30)
+        )
+        assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL")
+        others = house.crowd.ask(2, tokens=1)
+        # The same bytes are there already.
+        again = await house.crowd.stub.GenerateContent(with_image(PNG), timeout=30)
+        assert again.candidates[0].content == first.candidates[0].content
+        await house.crowd.all_ended()
+        assert_right(others)
 
 
 async def first_refusal(house: House) -> grpc.aio.AioRpcError:

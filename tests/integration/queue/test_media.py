@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
 import pytest
 
-from facet.core.errors import StoreUnavailableError
+from facet.core.errors import StoreFullError, StoreUnavailableError
+from facet.queue.limits import MAX_BATCH
 from facet.queue.media import RedisMediaStore
+from tests.support.conditions import until
 from tests.support.queue_contract.redis_world import RedisWorld
 from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration
 
+MANY = 3 * MAX_BATCH
 BYTES = bytes(range(256)) * 1000
 
 
@@ -78,3 +82,60 @@ async def test_store_is_unavailable_when_no_server_listens() -> None:
     with pytest.raises(StoreUnavailableError):
         await store.get("key")
     await store.close()
+
+
+async def test_bytes_are_refused_when_all_media_would_take_too_many(
+    redis_server: RedisServer,
+) -> None:
+    release = secrets.token_hex(8)
+    store = RedisMediaStore.connect(redis_server.url, release=release, max_bytes=250)
+    await store.put("first", b"a" * 100, life_seconds=60)
+    await store.put("second", b"b" * 100, life_seconds=600)
+    with pytest.raises(StoreFullError) as refusal:
+        await store.put("third", b"c" * 100, life_seconds=60)
+    assert (refusal.value.retry_after_seconds or 0) > 0
+    assert await store.get("third") is None
+    # What is counted already stays welcome, and what still fits is taken.
+    await store.put("first", b"a" * 100, life_seconds=600)
+    await store.put("small", b"d" * 50, life_seconds=60)
+    other = RedisMediaStore.connect(redis_server.url, release=secrets.token_hex(8), max_bytes=100)
+    await other.put("third", b"c" * 100, life_seconds=60)
+    for each in (store, other):
+        await each.close()
+
+
+async def test_room_comes_back_when_media_lapse(redis_server: RedisServer) -> None:
+    store = RedisMediaStore.connect(
+        redis_server.url, release=secrets.token_hex(8), max_bytes=MANY * 10
+    )
+    # More of them than one call of the script takes off the count.
+    await asyncio.gather(
+        *(store.put(f"short-{i}", b"0123456789", life_seconds=1) for i in range(MANY))
+    )
+    with pytest.raises(StoreFullError):
+        await store.put("whole", b"w" * MANY * 10, life_seconds=60)
+
+    async def is_taken() -> bool:
+        try:
+            await store.put("whole", b"w" * MANY * 10, life_seconds=60)
+        except StoreFullError:
+            return False
+        return True
+
+    await until(is_taken, seconds=10)
+    with pytest.raises(StoreFullError):
+        await store.put("more", b"m", life_seconds=60)
+    await store.close()
+
+
+async def test_bytes_are_counted_once_when_many_put_the_same(redis_server: RedisServer) -> None:
+    release = secrets.token_hex(8)
+    stores = [
+        RedisMediaStore.connect(redis_server.url, release=release, max_bytes=100) for _ in range(4)
+    ]
+    await asyncio.gather(*(each.put("key", b"a" * 60, life_seconds=60) for each in stores * 4))
+    await stores[0].put("other", b"b" * 40, life_seconds=60)
+    with pytest.raises(StoreFullError):
+        await stores[1].put("third", b"c", life_seconds=60)
+    for each in stores:
+        await each.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from facet.api.v1 import error_pb2
 from facet.queue.limits import MAX_BATCH, MIN_RETENTION_MS
 from facet.queue.values import Lease, State, Verdict, WriteResult
 from tests.support.queue_contract.world import (
@@ -64,6 +67,37 @@ class WriteContract:
         results = await world.queue.write([append(paused, 1, [2]), append(current, token_ids=[2])])
         assert [result.verdict for result in results] == [Verdict.LEASE_LOST, Verdict.OK]
         assert len(await log_of(world)) == 2
+
+    async def test_request_ends_with_a_reason_when_its_log_is_full(self, world: World) -> None:
+        step = len(response(1)) + 4
+        await world.restrict(replace(world.limits, max_log_bytes=3 * step))
+        for name in ("g-0-1", "g-0-2"):
+            await world.queue.submit(submission(name))
+        first, second = (await world.queue.claim(claim(limit=2))).claimed
+        for offset in range(3):
+            written = await world.queue.write([append(first, offset, [offset])])
+            assert written == [WriteResult(Verdict.OK, offset + 1)]
+        results = await world.queue.write([append(first, 3, [3]), append(second, 0, [1])])
+        assert [result.verdict for result in results] == [Verdict.LEASE_LOST, Verdict.OK]
+        (again,) = await world.queue.write([append(first, 3, [3])])
+        assert again.verdict is Verdict.LEASE_LOST
+
+        entries = await log_of(world, first.lease.generation_id)
+        assert [entry.event_count for entry in entries] == [1, 1, 1, 1]
+        terminal = await terminal_of(world, first.lease.generation_id)
+        assert terminal.finished.failure.reason == error_pb2.ERROR_REASON_LOG_FULL
+        assert (terminal.offset, terminal.token_end) == (3, 3)
+        assert (await world.queue.status(first.lease.generation_id, TENANT)).deaths == 0
+
+    async def test_end_is_written_when_the_log_is_full(self, world: World) -> None:
+        step = len(response(0)) + 4
+        await world.restrict(replace(world.limits, max_log_bytes=step))
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, 0, [1])])
+        (result,) = await world.queue.write([finish(claimed, 1)])
+        assert result.verdict is Verdict.OK
+        assert (await log_of(world))[-1].failure == b""
 
     @pytest.mark.parametrize(("epoch", "nonce"), [(1, "another"), (0, "once")])
     async def test_lease_is_lost_when_epoch_or_nonce_differs(

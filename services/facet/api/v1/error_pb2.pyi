@@ -81,6 +81,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such worker reports."""
     ERROR_REASON_GENERATION_RUNS: _ErrorReason.ValueType  # 27
     """FAILED_PRECONDITION: the generation has not ended; cancel it first."""
+    ERROR_REASON_LOG_FULL: _ErrorReason.ValueType  # 28
+    """RESOURCE_EXHAUSTED: the answer, with all that was asked for beside it, outgrew what one log may hold."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. The name without `ERROR_REASON_` stands in ErrorInfo."""
@@ -141,6 +143,8 @@ ERROR_REASON_WORKER_NOT_FOUND: ErrorReason.ValueType  # 26
 """NOT_FOUND: no such worker reports."""
 ERROR_REASON_GENERATION_RUNS: ErrorReason.ValueType  # 27
 """FAILED_PRECONDITION: the generation has not ended; cancel it first."""
+ERROR_REASON_LOG_FULL: ErrorReason.ValueType  # 28
+"""RESOURCE_EXHAUSTED: the answer, with all that was asked for beside it, outgrew what one log may hold."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -13,7 +13,7 @@ local function named(n, t)
     tokens = n[11] or 0, claim_next = n[12] or 0, claim_tokens = n[13] or 0, drafted = n[14] or 0,
     accepted = n[15] or 0, tries = n[16] or 0, deaths = n[17] or 0, charged = n[18] or 0,
     ended = n[19] or 0, expires = n[20] or 0, holds = n[21] or 0, skips = n[22] or 0,
-    read = n[23] or 0,
+    read = n[23] or 0, logged = n[24] or 0,
     state = t[1] or '', tenant = t[2] or '', class = t[3] or '', needs = t[4] or '',
     grace = t[5] or '', idem = t[6] or '', aff = t[7] or '', inbox = t[8] or '', nonce = t[9] or '',
     worker = t[10] or '', alone = t[11] or '', claim_fp = t[12] or '', fp = t[13] or '',
@@ -26,7 +26,7 @@ local function save_record(id, r)
   redis.call('SET', record_key(id), cmsgpack.pack({
     r.place, r.due, r.keep, r.cost, r.size, r.bytes, r.seqs, r.weight, r.epoch, r.next, r.tokens,
     r.claim_next, r.claim_tokens, r.drafted, r.accepted, r.tries, r.deaths, r.charged, r.ended,
-    r.expires, r.holds, r.skips, r.read,
+    r.expires, r.holds, r.skips, r.read, r.logged,
   }, {
     r.state, r.tenant, r.class, r.needs, r.grace, r.idem, r.aff, r.inbox, r.nonce, r.worker, r.alone,
     r.claim_fp, r.fp, r.finisher,

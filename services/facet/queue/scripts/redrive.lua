@@ -11,7 +11,7 @@ for _, id in ipairs(ARGV) do
     redis.call('HINCRBY', load_key, 'dead_bytes', -record.bytes)
     redis.call('UNLINK', log_key(id), ids_key(id))
     for _, name in ipairs({'next', 'tokens', 'deaths', 'tries', 'charged', 'drafted', 'accepted',
-      'ended', 'expires'}) do
+      'ended', 'expires', 'logged'}) do
       record[name] = 0
     end
     local span = record.due - math.floor(record.place / 1000)

@@ -1,11 +1,12 @@
--- ARGV: lease_ms, dead_letter_ms, then 15 a write: id, epoch, nonce, expected offset, event
--- count, token count, words of ids (id_words.py), response, drafted, accepted, kind ('append' |
--- 'finish' | 'dead'), failure, prompt tokens and output tokens of the whole request, 1 when earlier
--- ids are void.
+-- ARGV: 1 lease_ms, 2 dead_letter_ms, 3 bytes of a log at most, 4 four blobs of a request whose log
+-- is full, then 15 a write: id, epoch, nonce, expected offset, event count, token count, words of ids
+-- (id_words.py), response, drafted, accepted, kind ('append' | 'finish' | 'dead'), failure, prompt
+-- tokens and output tokens of the whole request, 1 when earlier ids are void.
 -- Returns {verdict, next offset} for each, flat; verdicts: 0 ok, 1 lease lost, 2 wrong offset,
 -- 3 lease or request forgotten by the store.
 local WIDTH = 15
-local lease_ms, dead_letter_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local FULL, FIRST = 4, 8
+local lease_ms, dead_letter_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
 -- The server formats a text faster than a number.
 local lapses = string.format('%.0f', now + lease_ms)
@@ -36,6 +37,12 @@ local function write(at)
     redis.call('ZADD', leases_key, lapses, id)
     return 2, record.next
   end
+  local logged = record.logged + #ARGV[at + 6] + #ARGV[at + 7]
+  if kind == 'append' and logged > most then
+    end_by_store(id, record, now, FULL, 'log-full')
+    return 1, 0
+  end
+  record.logged = logged
   -- A server without memory lets a script go on that has freed some.
   if kind ~= 'append' then redis.call('ZREM', leases_key, id) end
   if ARGV[at + 14] == '1' then
@@ -61,7 +68,7 @@ local function write(at)
 end
 
 local reply = {}
-for at = 3, #ARGV, WIDTH do
+for at = FIRST, #ARGV, WIDTH do
   local verdict, offset = write(at)
   reply[#reply + 1] = verdict
   reply[#reply + 1] = offset

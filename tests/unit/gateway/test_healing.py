@@ -37,8 +37,10 @@ class FailingOver(MemoryQueue):
         super().__init__()
         self.breaks = asyncio.Event()
         self.has_two = asyncio.Event()
+        self.submissions: list[Submission] = []
 
     async def submit(self, submission: Submission) -> Submitted:
+        self.submissions.append(submission)
         submitted = await super().submit(submission)
         if (await self.depth()).waiting == 2:
             self.has_two.set()
@@ -69,7 +71,8 @@ async def test_request_is_queued_again_when_a_failover_lost_it() -> None:
     queue = FailingOver()
     reader = LogReader(queue)
     kept = await queue.submit(_submission("g-kept"))
-    origin = Origin(_submission("g-lost"), kept.origin, time.monotonic() + 30)
+    durable = replace(_submission("g-lost"), replicas=1)
+    origin = Origin(durable, kept.origin, time.monotonic() + 30)
     async with _running(reader):
         with reader.subscribe("g-lost", origin=origin):
             queue.breaks.set()
@@ -78,6 +81,8 @@ async def test_request_is_queued_again_when_a_failover_lost_it() -> None:
     claimed = (await queue.claim(Claim("w", "n", 2, 0, "f"))).claimed
     assert [each.lease.generation_id for each in claimed] == ["g-kept", "g-lost"]
     assert 0 < claimed[1].remaining_ms <= 30_000
+    # Nobody is told of an acceptance: no replica is waited for.
+    assert queue.submissions[-1].replicas == 0
 
 
 @pytest.mark.parametrize("store", ["", "another"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -29,6 +30,7 @@ from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.intake import Intake, IntakeLimits
 from facet.gateway.log_reader import LogReader
 from facet.gateway.workers import LiveWorkers
+from facet.queue.answers import not_replicated
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import Priority, Submission, Submitted
 from tests.support.media_samples import PNG
@@ -254,6 +256,23 @@ async def test_first_generation_answers_when_a_request_id_repeats() -> None:
     assert await accept("hello", "bob") != first
     with pytest.raises(RequestIdReusedError):
         await accept("other")
+
+
+async def test_error_names_the_generation_when_too_few_replicas_have_it() -> None:
+    class Lonely(RecordingQueue):
+        async def submit(self, submission: Submission) -> Submitted:
+            submitted = await super().submit(submission)
+            raise not_replicated(submitted.generation_id, 1)
+
+    queue = Lonely()
+    route = Route(NANO, queue, LogReader(queue), LiveWorkers(queue))
+    durable = replace(LIMITS, submit_replicas=2)
+    with pytest.raises(StoreUnavailableError) as caught:
+        await Intake(Catalogue([route]), MemoryMediaStore(), durable).accept(_request(), FakeCall())
+    # One call: its time went into waiting.
+    [submission] = queue.submissions
+    assert submission.replicas == 2
+    assert caught.value.metadata == {"generation_id": submission.generation_id, "replicas": "1"}
 
 
 async def test_nothing_is_queued_or_stored_when_the_request_is_wrong() -> None:

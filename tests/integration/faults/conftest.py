@@ -43,6 +43,8 @@ async def is_in_sync(replica: RedisServer) -> bool:
 async def replica(tmp_path: Path, own_redis_server: RedisServer) -> AsyncIterator[RedisServer]:
     """Of the test's own server, in sync."""
     place = ("127.0.0.1", str(own_redis_server.port))
+    with Redis(port=own_redis_server.port, protocol=2, driver_info=None) as client:
+        client.config_set("repl-diskless-sync-delay", 0)
     server = RedisServer(tmp_path / "replica", options=("--replicaof", *place))
     server.start()
     try:

@@ -58,9 +58,9 @@ def asked(number: int, request_id: str) -> generation_pb2.GenerationRequest:
 async def test_acceptance_is_told_when_the_replica_has_the_request(
     open_house: OpenHouse, own_redis_server: RedisServer, replica: RedisServer
 ) -> None:
-    async with open_house(own_redis_server.url, submit_replicas=1) as house:
+    async with open_house(own_redis_server.url, workers=1, submit_replicas=1) as house:
         stub = house.crowd.stub
-        for number in range(20):
+        for number in range(12):
             submit = SubmitGenerationRequest(request=asked(number, f"told-{number}"))
             answer = await stub.SubmitGeneration(submit, timeout=10)
             assert is_known(replica, answer.generation.generation_id)
@@ -92,13 +92,13 @@ async def test_acceptance_is_told_when_the_replica_has_the_request(
 async def test_streams_go_on_when_many_calls_wait_for_a_replica_that_hangs(
     open_house: OpenHouse, own_redis_server: RedisServer, replica: RedisServer
 ) -> None:
-    async with open_house(own_redis_server.url, submit_replicas=1) as house:
-        running = house.crowd.ask(4, tokens=60)
+    async with open_house(own_redis_server.url, workers=1, submit_replicas=1) as house:
+        running = house.crowd.ask(4)
         await under_way(running)
         replica.pause()
         try:
             # More than the connections that may wait.
-            waiting = house.crowd.ask(20, tokens=1)
+            waiting = house.crowd.ask(20, tokens=5)
             await until(lambda: all_closed(running), seconds=ANSWER_SECONDS)
             assert_held(running)
             assert all(outcome.main.is_open for outcome in waiting)

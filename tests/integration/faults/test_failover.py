@@ -59,7 +59,7 @@ async def test_streams_end_and_nothing_wrong_is_delivered_when_the_workers_are_l
     open_house: OpenHouse, store: Store
 ) -> None:
     async with open_house(store.url) as house:
-        running = house.crowd.ask(4)
+        running = house.crowd.ask(4, tokens=120)
         await under_way(running, speaking=4)
         failing_over = asyncio.create_task(store.fail_over(LAG_SECONDS))
         await asyncio.sleep(0)
@@ -84,6 +84,6 @@ async def test_streams_end_and_nothing_wrong_is_delivered_when_the_workers_are_l
         assert [each.main.next_offset for each in running] == delivered
         for outcome in running:
             assert events_faults(outcome.main.events, outcome.plan.answer) == []
-        after = house.crowd.ask(2, tokens=1)
+        after = house.crowd.ask(2, tokens=10)
         await house.crowd.all_ended()
         assert_right(after)

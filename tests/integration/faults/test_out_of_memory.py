@@ -112,14 +112,14 @@ async def test_new_work_is_shed_and_accepted_work_ends_when_memory_runs_out(
 async def test_media_are_refused_and_text_is_served_when_media_take_all_that_they_may(
     open_house: OpenHouse, small_server: RedisServer
 ) -> None:
-    async with open_house(small_server.url, max_media_bytes=len(PNG)) as house:
+    async with open_house(small_server.url, workers=1, max_media_bytes=len(PNG)) as house:
         first = await house.crowd.stub.GenerateContent(with_image(PNG), timeout=30)
         assert first.candidates[0].content.parts
         code, info = await failure_of(
             house.crowd.stub.GenerateContent(with_image(png(3, 5)), timeout=30)
         )
         assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE_FULL")
-        others = house.crowd.ask(2, tokens=1)
+        others = house.crowd.ask(2, tokens=10)
         # The same bytes are there already.
         again = await house.crowd.stub.GenerateContent(with_image(PNG), timeout=30)
         assert again.candidates[0].content == first.candidates[0].content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -72,41 +72,54 @@ async def running_cluster(
     cluster = Cluster(
         store,
         [
-            _gateway(i, folder, store, address, gateway_settings or {})
+            gateway(i, folder, lambda: store.url, address, gateway_settings or {})
             for i, address in enumerate(addresses)
         ],
-        [_worker(i, folder, store, worker_settings) for i in range(workers)],
+        [worker(i, folder, lambda: store.url, worker_settings) for i in range(workers)],
         addresses,
     )
-    for gateway in cluster.gateways:
-        gateway.release = gateway_release
-    for worker in cluster.workers:
-        worker.release = worker_release
-    processes = [*cluster.gateways, *cluster.workers]
-    waiters = ThreadPoolExecutor(len(processes))
-    keepers: list[asyncio.Task[None]] = []
+    for each in cluster.gateways:
+        each.release = gateway_release
+    for each in cluster.workers:
+        each.release = worker_release
     try:
         await store.start()
-        keepers = [asyncio.create_task(process.run(waiters)) for process in processes]
+        async with kept_running([*cluster.gateways, *cluster.workers], ready_seconds):
+            yield cluster
+    finally:
+        store.stop()
+
+
+@asynccontextmanager
+async def kept_running(processes: Sequence[Process], ready_seconds: float) -> AsyncIterator[None]:
+    """All of them serve; ended with the context. Errors: TimeoutError."""
+    waiters = ThreadPoolExecutor(len(processes))
+    keepers = [asyncio.create_task(process.run(waiters)) for process in processes]
+    try:
         for process in processes:
             await process.ready(ready_seconds)
-        yield cluster
+        yield
     finally:
         for process in processes:
             process.close()
         await asyncio.gather(*keepers, return_exceptions=True)
         waiters.shutdown()
-        store.stop()
 
 
-def _gateway(
-    index: int, folder: Path, store: Store, address: str, settings: Mapping[str, str]
+def gateway(
+    index: int,
+    folder: Path,
+    store_url: Callable[[], str],
+    address: str,
+    settings: Mapping[str, str],
 ) -> Process:
+    """A gateway to be run; the store's URL is asked for at each start."""
+
     def environment(life: int, ready_file: Path) -> dict[str, str]:
         del life
         fields = {
             "LISTEN": address,
-            "REDIS_URL": store.url,
+            "REDIS_URL": store_url(),
             "ADDRESS_FILE": str(ready_file),
             "LOG_LEVEL": "WARNING",
             **settings,
@@ -116,12 +129,15 @@ def _gateway(
     return Process(f"gateway-{index}", "facet.gateway", folder, environment)
 
 
-def _worker(index: int, folder: Path, store: Store, settings: Mapping[str, str]) -> Process:
+def worker(
+    index: int, folder: Path, store_url: Callable[[], str], settings: Mapping[str, str]
+) -> Process:
+    """A worker to be run; the store's URL is asked for at each start."""
     place = f"worker-{index}"
 
     def environment(life: int, ready_file: Path) -> dict[str, str]:
         fields = {
-            "REDIS_URL": store.url,
+            "REDIS_URL": store_url(),
             "NAME": worker_name(place, life),
             "READY_FILE": str(ready_file),
             "LOG_LEVEL": "WARNING",

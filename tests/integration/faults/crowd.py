@@ -122,16 +122,16 @@ def _tokens_of(outcome: Outcome) -> int:
 def assert_right(outcomes: Sequence[Outcome]) -> None:
     """Each ended well, with every event once, in order, and with the one right content."""
     for outcome in outcomes:
-        main, answer = outcome.main, outcome.plan.answer
+        main, answers = outcome.main, outcome.plan.answers
         assert main.end == "OK", _told(outcome)
         assert (main.gaps, main.duplicate_offsets, main.extra_terminals) == (0, 0, 0)
         assert main.other_ids == []
         if outcome.plan.kind is Kind.UNARY:
             assert main.response is not None
-            assert response_faults(main.response, answer) == []
+            assert response_faults(main.response, answers) == []
         else:
             assert main.finished is not None
-            assert events_faults(main.events, answer) == []
+            assert events_faults(main.events, answers) == []
 
 
 def assert_held(outcomes: Sequence[Outcome]) -> None:

@@ -83,7 +83,7 @@ async def test_streams_end_and_nothing_wrong_is_delivered_when_the_workers_are_l
         assert [each.main.end for each in running] == ["LOG_REGRESSED"] * len(running)
         assert [each.main.next_offset for each in running] == delivered
         for outcome in running:
-            assert events_faults(outcome.main.events, outcome.plan.answer) == []
+            assert events_faults(outcome.main.events, outcome.plan.answers) == []
         after = house.crowd.ask(2, tokens=10)
         await house.crowd.all_ended()
         assert_right(after)

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,27 @@ async def test_nothing_is_accepted_when_the_server_loses_its_role_under_open_con
     await assert_unavailable_soon(lambda: queue.status("g-0-1", TENANT))
     replicate(own_redis_server, None)
     await live_whole_life(queue)
+
+
+async def test_acceptance_waits_for_the_replica_when_it_is_asked_to(
+    pair: Pair, connect: Connect
+) -> None:
+    primary, replica = pair
+    durable = replace(submission("g-0-1", request_id="r"), replicas=1)
+    await in_time(connect(urls_of(primary)).submit(replace(durable, generation_id="g-0-0")))
+    again = replace(durable, generation_id="g-0-2")
+    replica.pause()
+    try:
+        # Each over connections of its own: what they wrote before tells nothing.
+        for asked in (durable, durable, again):
+            with pytest.raises(StoreUnavailableError) as caught:
+                await connect(urls_of(primary)).submit(asked)
+            assert caught.value.metadata == {"generation_id": "g-0-0", "replicas": "0"}
+        await in_time(connect(urls_of(primary)).submit(replace(again, replicas=0)))
+    finally:
+        replica.resume()
+    submitted = await in_time(connect(urls_of(primary)).submit(durable))
+    assert (submitted.generation_id, submitted.is_new) == ("g-0-0", False)
 
 
 async def test_calls_reach_the_new_primary_when_one_address_is_switched_over(

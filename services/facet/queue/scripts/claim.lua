@@ -16,6 +16,8 @@ local HEAD = 2
 local AGES = {['2'] = AGE_STANDARD_MS, ['3'] = AGE_BATCH_MS}
 local now_at = now_us()
 local now = math.floor(now_at / 1000)
+-- The server formats a text faster than a number.
+local lapses = string.format('%.0f', now + lease_ms)
 local reply = {MAX_WAIT_MS, 1}
 local looked = 0
 local drained = 0
@@ -73,13 +75,14 @@ local function pay(record, at)
 end
 
 local function lease(id, record, at, alone)
-  if record.charged == 0 then pay(record, at) end
+  -- A tenant of whom nobody waits any more has no place in the lane to be moved.
   leave_lane(id, record)
+  if record.charged == 0 then pay(record, at) end
   record.epoch, record.tries, record.alone = record.epoch + 1, record.tries + 1, alone
   record.state, record.nonce, record.worker, record.claim_fp = 'L', nonce, worker, fp
   record.claim_next, record.claim_tokens = record.next, record.tokens
   save_record(id, record)
-  redis.call('ZADD', leases_key, now + lease_ms, id)
+  if redis.call('ZADD', leases_key, lapses, id) == 1 then as_skip_list(leases_key) end
   redis.call('RPUSH', claim_key(nonce), id)
   note(id, now, 'claimed', worker)
   for name in string.gmatch(record.aff, '%S+') do
@@ -158,10 +161,10 @@ local function remove(id, record, lane, tenant)
   if record and record.state == 'W' then return end_by_store(id, record, now, EXPIRED, 'expired') end
   -- Its record vanished; what the lane tells of it is enough to leave it.
   local class, needs, pinned = string.match(lane, '^(%d)|(%d+|%d+|%a*|[^|]*)|(.*)$')
-  leave_lane(id, new_record({
-    class = class == '0' and '2' or class, deaths = class == '0' and SUSPECT_DEATHS or 0,
-    needs = needs, fp = pinned, tenant = tenant,
-  }))
+  local lost = named({}, {})
+  lost.class, lost.deaths = class == '0' and '2' or class, class == '0' and SUSPECT_DEATHS or 0
+  lost.needs, lost.fp, lost.tenant = needs, pinned, tenant
+  leave_lane(id, lost)
 end
 
 -- The first of a class's tenants in the order of their virtual time, suspects by their age.
@@ -336,7 +339,7 @@ local earlier = redis.call('LRANGE', claim_key(nonce), 0, -1)
 for _, id in ipairs(earlier) do
   local record = read_record(id)
   if record and record.state == 'L' and record.nonce == nonce then
-    redis.call('ZADD', leases_key, now + lease_ms, id)
+    redis.call('ZADD', leases_key, lapses, id)
     describe(id, record)
   end
 end

@@ -38,17 +38,24 @@ local function read_record(id)
   return packed and named(cmsgpack.unpack(packed)) or nil
 end
 
-local function new_record(known) return setmetatable(known, {__index = named({}, {})}) end
-
 local function note(id, now, what, detail)
   redis.call('RPUSH', life_key(id), string.format('%.0f %s %s', now, what, detail or ''))
+end
+
+-- The store keeps a small sorted set as a list, which it scans, until it has had a long member: this
+-- makes a skip list of one that has just been made.
+local function as_skip_list(key)
+  if redis.call('ZCARD', key) > 1 then return end
+  local long = string.rep('0', 65)
+  redis.call('ZADD', key, 0, long)
+  redis.call('ZREM', key, long)
 end
 
 -- When a sweep has to look at a request: it expires, or its readers are gone.
 local function set_timer(id, due, grace, now)
   local at = due
   if grace ~= '' then at = math.min(due, now + tonumber(grace)) end
-  redis.call('ZADD', timers_key, at, id)
+  if redis.call('ZADD', timers_key, at, id) == 1 then as_skip_list(timers_key) end
 end
 
 -- Protocol buffers: StreamGenerateContentResponse{events=[Event{offset=1, token_start=2,
@@ -116,26 +123,31 @@ local function correct(record, tokens)
   if record.charged > 0 then charge(record, tokens - record.charged) end
 end
 
--- What waits in a class, of the whole queue and of a tenant: requests, tokens, and bytes.
-local function count_waiting(record, sign)
-  local class, tenant = record.class, record.tenant
-  local names = {'n' .. class, 't' .. class, 'b', 'n:' .. tenant, 't:' .. tenant, 'b:' .. tenant}
-  local counts = redis.call('HMGET', load_key, unpack(names))
-  local steps = {sign, sign * record.size, sign * record.bytes}
-  for i = 1, 6 do
-    counts[i] = math.max(tonumber(counts[i] or 0) + steps[(i - 1) % 3 + 1], 0)
-  end
-  if counts[1] == 0 then counts[2] = 0 end
-  if counts[4] > 0 then
-    redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3],
-      names[4], counts[4], names[5], counts[5], names[6], counts[6])
+-- What waits: requests, tokens and bytes of a tenant, requests and tokens of each class, all bytes.
+local function read_load(tenant)
+  local load = redis.call('HMGET', load_key, 'n:' .. tenant, 't:' .. tenant, 'b:' .. tenant,
+    'n1', 't1', 'n2', 't2', 'n3', 't3', 'b')
+  for i = 1, 10 do load[i] = tonumber(load[i] or 0) end
+  return load
+end
+
+-- `load` is what `read_load` gives.
+local function count_waiting(record, sign, load)
+  local class, tenant, at = record.class, record.tenant, 2 * tonumber(record.class) + 2
+  local count, all = math.max(load[1] + sign, 0), math.max(load[at] + sign, 0)
+  local size, bytes = sign * record.size, sign * record.bytes
+  redis.call('HSET', load_key, 'n' .. class, all,
+    't' .. class, all > 0 and math.max(load[at + 1] + size, 0) or 0, 'b', math.max(load[10] + bytes, 0))
+  if count > 0 then
+    redis.call('HSET', load_key, 'n:' .. tenant, count,
+      't:' .. tenant, math.max(load[2] + size, 0), 'b:' .. tenant, math.max(load[3] + bytes, 0))
   else
-    redis.call('HSET', load_key, names[1], counts[1], names[2], counts[2], names[3], counts[3])
-    redis.call('HDEL', load_key, names[4], names[5], names[6])
+    redis.call('HDEL', load_key, 'n:' .. tenant, 't:' .. tenant, 'b:' .. tenant)
   end
 end
 
-local function enter_lane(id, record)
+-- `load` may be given if it is at hand.
+local function enter_lane(id, record, load)
   local lane, tenant = lane_of(record), record.tenant
   local fifo = fifo_of(lane, tenant)
   record.state = 'W'
@@ -146,11 +158,13 @@ local function enter_lane(id, record)
       local class = string.sub(lane, 1, 1)
       local at = virtual_time(class, tenant, lanes_of_class(class))
       redis.call('ZADD', lane_key(lane), at, tenant)
-      redis.call('SADD', lanes_key, lane)
+      if redis.call('SADD', lanes_key, lane) == 1 then as_skip_list(lane_key(lane)) end
     end
-    redis.call('ZADD', heads_key(lane), record.place, tenant)
+    if redis.call('ZADD', heads_key(lane), record.place, tenant) == 1 then
+      as_skip_list(heads_key(lane))
+    end
   end
-  count_waiting(record, 1)
+  count_waiting(record, 1, load or read_load(tenant))
 end
 
 local function leave_lane(id, record)
@@ -165,7 +179,7 @@ local function leave_lane(id, record)
     redis.call('ZREM', heads_key(lane), tenant)
     if redis.call('EXISTS', lane_key(lane)) == 0 then redis.call('SREM', lanes_key, lane) end
   end
-  count_waiting(record, -1)
+  count_waiting(record, -1, read_load(tenant))
 end
 
 -- The worker that is warm for a request and waits for work, by its strongest such affinity.

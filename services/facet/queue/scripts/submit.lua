@@ -34,11 +34,14 @@ if ARGV[18] == 'known' then return {6} end
 
 local sequences = tonumber(ARGV[13])
 local output = sequences * math.min(mean_output(), tonumber(ARGV[11]))
-local record = new_record({
-  tenant = tenant, class = ARGV[4], needs = ARGV[14], bytes = #ARGV[3], cost = tonumber(ARGV[10]),
-  size = math.ceil(tonumber(ARGV[10]) + output), place = now_at,
-  due = now + tonumber(ARGV[5]), keep = tonumber(ARGV[6]), weight = tonumber(ARGV[12]),
-  seqs = sequences, grace = ARGV[7], idem = idem, aff = ARGV[15], inbox = ARGV[16],
+local cost = tonumber(ARGV[10])
+local record = named({
+  -- place, due, keep, cost, size, bytes, seqs, weight
+  now_at, now + tonumber(ARGV[5]), tonumber(ARGV[6]), cost, math.ceil(cost + output), #ARGV[3],
+  sequences, tonumber(ARGV[12]),
+}, {
+  -- state, tenant, class, needs, grace, idem, aff, inbox
+  '', tenant, ARGV[4], ARGV[14], ARGV[7], idem, ARGV[15], ARGV[16],
 })
 
 -- How long until `excess` tokens, and what the request itself takes, have left the queue.
@@ -48,23 +51,20 @@ local function retry_ms(excess)
   return math.floor(math.max(200, math.min(math.max(excess, record.size) / rate, MAX_RETRY_MS)))
 end
 
-local load = redis.call('HMGET', load_key, 'n1', 'n2', 'n3', 't1', 't2', 't3', 'b',
-  'n:' .. tenant, 't:' .. tenant, 'b:' .. tenant)
-for i = 1, 10 do load[i] = tonumber(load[i] or 0) end
-local bounds = {
-  {3, 'requests', load[1] + load[2] + load[3] + 1, 19},
-  {3, 'tokens', load[4] + load[5] + load[6] + record.size, 20},
-  {3, 'bytes', load[7] + record.bytes, 21},
-  {4, 'requests', load[8] + 1, 22},
-  {4, 'tokens', load[9] + record.size, 23},
-  {4, 'bytes', load[10] + record.bytes, 24},
-}
-for _, bound in ipairs(bounds) do
-  local excess = bound[3] - tonumber(ARGV[bound[4]])
-  if excess > 0 then
-    return {bound[1], bound[2], retry_ms(bound[2] == 'tokens' and excess or 0)}
-  end
+local function refused(code, bound, amount, most)
+  local excess = amount - tonumber(most)
+  if excess <= 0 then return nil end
+  return {code, bound, retry_ms(bound == 'tokens' and excess or 0)}
 end
+
+local load = read_load(tenant)
+local refusal = refused(3, 'requests', load[4] + load[6] + load[8] + 1, ARGV[19])
+  or refused(3, 'tokens', load[5] + load[7] + load[9] + record.size, ARGV[20])
+  or refused(3, 'bytes', load[10] + record.bytes, ARGV[21])
+  or refused(4, 'requests', load[1] + 1, ARGV[22])
+  or refused(4, 'tokens', load[2] + record.size, ARGV[23])
+  or refused(4, 'bytes', load[3] + record.bytes, ARGV[24])
+if refusal then return refusal end
 
 if not origin then
   origin = ARGV[17]
@@ -72,7 +72,7 @@ if not origin then
   -- The store keeps a small hash as a list, which it scans for each tenant, unless a value is as long.
   redis.call('HSET', load_key, 'form', string.rep('0', 65))
 end
-enter_lane(id, record)
+enter_lane(id, record, load)
 save_record(id, record)
 redis.call('SET', envelope_key(id), ARGV[3])
 set_timer(id, record.due, record.grace, now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from facet.gateway.framing import event_frames
 
-KEPT_BYTES = 8 * 1024
-"""Half of it always stays, if there was as much: some 70 events. A generation that went on
+KEPT_BYTES = 4 * 1024
+"""Half of it always stays, if there was as much: some 35 events. A generation that went on
 otherwise further back does not meet what is kept by chance."""
 
 

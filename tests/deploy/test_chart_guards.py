@@ -71,6 +71,8 @@ def test_the_reason_is_told_when_values_contradict_each_other(
         ({"auth": {"keys": [KEY | {"weight": 0}]}}, "weight"),
         ({"gateway": {"queueShards": 0}}, "queueShards"),
         ({"gateway": {"queueShards": 65}}, "queueShards"),
+        ({"gateway": {"submitReplicas": -1}}, "submitReplicas"),
+        ({"gateway": {"maxMediaBytes": 0}}, "maxMediaBytes"),
         ({"gateway": {"extraEnv": [{"value": "nameless"}]}}, "name"),
         ({"worker": {"engine": "other"}}, "engine"),
         ({"worker": {"drainSeconds": 600}}, "drainSeconds"),

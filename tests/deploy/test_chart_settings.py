@@ -112,6 +112,18 @@ def test_bounds_on_what_waits_are_the_settings_of_the_gateway(
     assert limits == replace(QueueLimits(), max_waiting_tokens=1 << 50, tenant_max_waiting_bytes=7)
 
 
+def test_replicas_and_media_are_the_settings_of_the_gateway(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"gateway": {"submitReplicas": 2, "maxMediaBytes": 1 << 33}}
+    for name, value in rendered(render(values), "Deployment/facet-gateway").items():
+        monkeypatch.setenv(name, value)
+
+    settings = GatewaySettings()
+
+    assert (settings.submit_replicas, settings.max_media_bytes) == (2, 1 << 33)
+
+
 async def test_keys_are_those_that_the_gateway_reads(render: Renderer, tmp_path: Path) -> None:
     def digest(key: str) -> str:
         return hashlib.sha256(key.encode()).hexdigest()

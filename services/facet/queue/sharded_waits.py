@@ -21,8 +21,8 @@ class ShardedWait:
     """Waits on all shards, with one blocking call each; a hint of any ends it.
 
     `hinted` are the shards whose hints were taken and not yet followed, `answered` those that
-    answered at all. What arrives while nobody
-    waits is passed on at once: other workers may be idle.
+    answered at all. What arrives while nobody waits is passed on at once: other workers may be
+    idle.
     """
 
     def __init__(self, worker: str) -> None:

@@ -225,6 +225,9 @@ class FakeGateway(
     def _deliver(
         self, events: Sequence[event_pb2.Event], cut: Break | None, context: grpc.ServicerContext
     ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
+        if cut is not None and cut.after == 0:
+            # With a message the metadata are sure to arrive; a bare status may overtake them.
+            yield inference_service_pb2.StreamGenerateContentResponse()
         for event in events if cut is None else events[: cut.after]:
             yield inference_service_pb2.StreamGenerateContentResponse(events=[event])
         if cut is not None:

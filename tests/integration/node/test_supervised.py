@@ -210,4 +210,5 @@ async def test_it_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
 
 def _is_executing(pid: int, words: str) -> Callable[[], bool]:
     command_line = Path(f"/proc/{pid}/cmdline")
-    return lambda: command_line.read_text().split("\0")[2].find(words) >= 0
+    # While a process begins another program its command line is empty for a moment.
+    return lambda: words in "".join(command_line.read_text().split("\0")[2:3])

@@ -122,6 +122,7 @@ class Faults:
         await asyncio.sleep(_QUIET_BEFORE_SECONDS)
         self._note("failover to a lagging replica")
         self.kills["redis_failover"] += 1
+        await self.cluster.store.caught_up()
         loss, lengths = await self.cluster.store.fail_over(self.rng.uniform(0.5, 0.8))
         self.losses.append(loss)
         self._note_rewound(lengths)

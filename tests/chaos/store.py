@@ -66,6 +66,16 @@ class Store:
                 raise TimeoutError("the replica did not follow the primary in time")
             await asyncio.sleep(_POLL_SECONDS)
 
+    async def caught_up(self) -> None:
+        """Return when the replica has all that the primary had: a busy machine leaves it behind."""
+        assert self._replica is not None
+        written = await asyncio.to_thread(_replicated, self._primary.port)
+        ends_at = time.monotonic() + _SYNC_SECONDS
+        while await asyncio.to_thread(_replicated, self._replica.port) < written:
+            if time.monotonic() > ends_at:
+                raise TimeoutError("the replica did not catch up with the primary in time")
+            await asyncio.sleep(_POLL_SECONDS)
+
     async def fail_over(self, lag_seconds: float) -> tuple[StoreLoss, dict[str, int]]:
         """Lose the primary while the replica lags; its data set takes over the address.
 
@@ -105,6 +115,13 @@ def _is_synced(port: int) -> bool:
         disk: Any = client.info("persistence")
     is_linked = link.get("master_link_status") == "up"
     return is_linked and not disk["aof_rewrite_in_progress"] and not disk["aof_rewrite_scheduled"]
+
+
+def _replicated(port: int) -> int:
+    """How much of the primary's history a server has, in bytes."""
+    with redis.Redis(port=port) as client:
+        link: Any = client.info("replication")
+        return int(link["master_repl_offset"])
 
 
 def _log_lengths(port: int) -> dict[str, int]:

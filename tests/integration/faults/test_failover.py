@@ -37,6 +37,7 @@ async def test_streams_pause_and_nothing_is_lost_when_a_lagging_replica_takes_ov
     async with open_house(store.url) as house:
         running = house.crowd.ask(6)
         await under_way(running)
+        await store.caught_up()
         failing_over = asyncio.create_task(store.fail_over(LAG_SECONDS))
         # The replica hears nothing of these; some run by then, some wait.
         forgotten = house.crowd.ask(4)
@@ -63,6 +64,7 @@ async def test_streams_end_and_nothing_wrong_is_delivered_when_the_workers_are_l
     async with open_house(store.url) as house:
         running = house.crowd.ask(4, tokens=120)
         await under_way(running, speaking=4)
+        await store.caught_up()
         failing_over = asyncio.create_task(store.fail_over(LAG_SECONDS))
         await asyncio.sleep(0)
         before = [each.main.next_offset for each in running]

@@ -18,23 +18,8 @@ from facet.queue.media import RedisMediaStore
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.values import State
 from tests.support.conditions import until
-from tests.support.queue_contract import (
-    admitting,
-    claiming,
-    ending,
-    fitting,
-    hinting,
-    listing,
-    operating,
-    ordering,
-    reading,
-    rewinding,
-    submitting,
-    sweeping,
-    warming,
-    writing,
-)
 from tests.support.queue_contract.redis_world import RedisWorld
+from tests.support.queue_contract.whole import *  # noqa: F403 - the tests themselves
 from tests.support.queue_contract.world import TENANT, claim, finish, submission
 from tests.support.redis_cluster import ClusterNode, RedisCluster
 from tests.support.whole_life import (
@@ -84,102 +69,6 @@ def slot_of(world: RedisWorld) -> int:
 def ends_of_move(cluster: RedisCluster, slot: int) -> tuple[ClusterNode, ClusterNode]:
     source = cluster.owner_of(slot)
     return source, cluster.other_than(source)
-
-
-class TestSubmit(submitting.SubmitContract):
-    pass
-
-
-class TestClaim(claiming.ClaimContract):
-    pass
-
-
-class TestHints(hinting.HintContract):
-    pass
-
-
-class TestWrite(writing.WriteContract):
-    pass
-
-
-class TestFinish(writing.FinishContract):
-    pass
-
-
-class TestCancel(ending.CancelContract):
-    pass
-
-
-class TestReap(sweeping.ReapContract):
-    pass
-
-
-class TestFollow(reading.FollowContract):
-    pass
-
-
-class TestRead(reading.ReadContract):
-    pass
-
-
-class TestAdmission(admitting.AdmissionContract):
-    pass
-
-
-class TestList(listing.ListContract):
-    pass
-
-
-class TestOrder(ordering.OrderContract):
-    pass
-
-
-class TestFit(fitting.FitContract):
-    pass
-
-
-class TestAffinity(warming.AffinityContract):
-    pass
-
-
-class TestHandBack(claiming.HandBackContract):
-    pass
-
-
-class TestRewound(rewinding.RewoundContract):
-    pass
-
-
-class TestDeadline(ending.DeadlineContract):
-    pass
-
-
-class TestReaderPresence(ending.ReaderPresenceContract):
-    pass
-
-
-class TestDeaths(sweeping.DeathContract):
-    pass
-
-
-class TestSuspects(sweeping.SuspectContract):
-    pass
-
-
-class TestReports(reading.ReportContract):
-    pass
-
-
-class TestDeadLetters(operating.DeadLetterContract):
-    pass
-
-
-class TestInspect(operating.InspectContract):
-    pass
-
-
-class TestWorkers(operating.WorkerContract):
-    pass
 
 
 async def test_only_data_commands_are_sent_when_everything_is_done(

@@ -1,0 +1,189 @@
+"""The profiles, best first among those of one device. Nothing else says what a profile is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from facet.profiles import gemma4
+from facet.profiles.profile import (
+    GIB,
+    MIB,
+    Checkpoint,
+    Device,
+    EngineArguments,
+    KvDtype,
+    MemoryModel,
+    Needs,
+    Placement,
+    Profile,
+    Resources,
+    Weights,
+)
+
+GEMMA = "gemma-4-12b"
+
+_DRAFTER = Checkpoint("google/gemma-4-12B-it-assistant", 850_000_000, Weights.BF16)
+_QAT = Checkpoint("google/gemma-4-12B-it-qat-w4a16-ct", 10_300_000_000, Weights.W4A16)
+# On an L4 with 64 users speculation halves the rate; large GPUs keep a shallow draft longer.
+_SMALL_GPU_DEPTHS = ((1, 4, 4), (5, 16, 2), (17, 32, 0))
+
+_GPU_NEEDS = Needs(compute_capability=(8, 0))
+"""bf16 is there from Ampere on; a T4 has none."""
+
+
+@cache
+def nano_config(part: str) -> Mapping[str, object]:
+    """The HF configuration of nano's `target` or `drafter`, as it lies in the package."""
+    path = Path(__file__).parent.parent / "nano" / part / "config.json"
+    config: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return MappingProxyType(config)
+
+
+BF16 = Profile(
+    name="bf16",
+    model=GEMMA,
+    is_served=False,
+    device=Device.GPU,
+    target=Checkpoint("google/gemma-4-12B-it", 23_900_000_000, Weights.BF16),
+    drafter=_DRAFTER,
+    config=gemma4.TARGET_CONFIG,
+    drafter_config=gemma4.DRAFTER_CONFIG,
+    engine=EngineArguments(
+        context_tokens=131_072,
+        min_context_tokens=8192,
+        max_context_tokens=gemma4.MAX_CONTEXT_TOKENS,
+        typical_tokens=8192,
+        max_sequences=64,
+        batched_tokens=(8192, 4096, 2560),
+        kv_dtypes=(KvDtype.BF16, KvDtype.FP8),
+        depth_by_batch=((1, 8, 6), (9, 32, 3), (33, 64, 1)),
+    ),
+    memory=MemoryModel(0.90, 1.02, 1 * GIB, 0),
+    needs=_GPU_NEEDS,
+    resources=Resources(cpu="8", memory_request="24Gi", memory_limit="40Gi", gpus=1),
+    placement=Placement(("nvidia-h100-80gb", "nvidia-a100-80gb"), tolerates_gpu=True),
+    lock="worker-cuda",
+)
+
+FP8 = Profile(
+    name="fp8",
+    model=GEMMA,
+    is_served=False,
+    device=Device.GPU,
+    # vLLM quantizes the bf16 files layer by layer while it loads them.
+    target=Checkpoint("google/gemma-4-12B-it", 23_900_000_000, Weights.FP8),
+    drafter=_DRAFTER,
+    config=gemma4.TARGET_CONFIG,
+    drafter_config=gemma4.DRAFTER_CONFIG,
+    engine=EngineArguments(
+        context_tokens=32_768,
+        min_context_tokens=8192,
+        max_context_tokens=gemma4.MAX_CONTEXT_TOKENS,
+        typical_tokens=4096,
+        max_sequences=32,
+        batched_tokens=(4096, 2560),
+        kv_dtypes=(KvDtype.BF16, KvDtype.FP8),
+        depth_by_batch=_SMALL_GPU_DEPTHS,
+        quantization="fp8_per_tensor",
+    ),
+    memory=MemoryModel(0.90, 1.04, 768 * MIB, 0),
+    # fp8 matrices and an fp8 KV cache are computed from Ada on.
+    needs=Needs(compute_capability=(8, 9)),
+    resources=Resources(cpu="3", memory_request="8Gi", memory_limit="12Gi", gpus=1),
+    placement=Placement(("nvidia-l4",), tolerates_gpu=True),
+    lock="worker-cuda",
+)
+
+W4A16 = Profile(
+    name="w4a16",
+    model=GEMMA,
+    is_served=False,
+    device=Device.GPU,
+    target=_QAT,
+    drafter=_DRAFTER,
+    config=gemma4.TARGET_CONFIG,
+    drafter_config=gemma4.DRAFTER_CONFIG,
+    engine=EngineArguments(
+        context_tokens=32_768,
+        min_context_tokens=4096,
+        max_context_tokens=gemma4.MAX_CONTEXT_TOKENS,
+        typical_tokens=4096,
+        max_sequences=32,
+        batched_tokens=(4096, 2560),
+        kv_dtypes=(KvDtype.BF16, KvDtype.FP8),
+        depth_by_batch=_SMALL_GPU_DEPTHS,
+    ),
+    # 7.7 to 8.3 GiB were seen resident, 7.6 are computed.
+    memory=MemoryModel(0.90, 1.085, 768 * MIB, 0),
+    needs=_GPU_NEEDS,
+    resources=Resources(cpu="3", memory_request="8Gi", memory_limit="12Gi", gpus=1),
+    placement=Placement(("nvidia-l4",), tolerates_gpu=True),
+    lock="worker-cuda",
+)
+
+W4A16_CPU = Profile(
+    name="w4a16-cpu",
+    model=GEMMA,
+    is_served=False,
+    device=Device.CPU,
+    target=_QAT,
+    drafter=_DRAFTER,
+    config=gemma4.TARGET_CONFIG,
+    drafter_config=gemma4.DRAFTER_CONFIG,
+    engine=EngineArguments(
+        context_tokens=8192,
+        min_context_tokens=2048,
+        max_context_tokens=32_768,
+        typical_tokens=2048,
+        max_sequences=4,
+        batched_tokens=(2560,),
+        kv_dtypes=(KvDtype.BF16,),
+        depth_by_batch=((1, 2, 4), (3, 4, 2)),
+        enforce_eager=True,
+    ),
+    memory=MemoryModel(0.95, 1.015, 1280 * MIB, 640 * MIB),
+    needs=Needs(cpu_flags=frozenset({"avx512f"})),
+    resources=Resources(cpu="7", memory_request="12Gi", memory_limit="12Gi"),
+    placement=Placement(),
+    lock="worker-cpu",
+)
+
+NANO_CPU = Profile(
+    name="nano-cpu",
+    model="nano",
+    is_served=True,
+    device=Device.CPU,
+    target=Checkpoint("package:nano/target", 0, Weights.BF16),
+    drafter=Checkpoint("package:nano/drafter", 0, Weights.BF16),
+    config=nano_config("target"),
+    drafter_config=nano_config("drafter"),
+    engine=EngineArguments(
+        context_tokens=4096,
+        min_context_tokens=4096,
+        max_context_tokens=4096,
+        typical_tokens=1024,
+        max_sequences=8,
+        batched_tokens=(2560,),
+        kv_dtypes=(KvDtype.BF16,),
+        depth_by_batch=((1, 8, 3),),
+        enforce_eager=True,
+    ),
+    memory=MemoryModel(0.95, 1.02, 1280 * MIB, 640 * MIB),
+    needs=Needs(cpu_flags=frozenset({"avx2"})),
+    resources=Resources(cpu="2", memory_request="6Gi", memory_limit="8Gi"),
+    placement=Placement(),
+    lock="worker-cpu",
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {profile.name: profile for profile in (BF16, FP8, W4A16, W4A16_CPU, NANO_CPU)}
+)
+
+SERVED = tuple(profile.name for profile in PROFILES.values() if profile.is_served)
+"""What this release's node starts."""
+
+NOT_YET_SERVED = tuple(name for name in PROFILES if name not in SERVED)

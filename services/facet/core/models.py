@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from facet.profiles.catalogue import NANO_CPU
+
 NANO_DESCRIPTION = (
     "Test model of a few million parameters, for trying Facet: copies and reverses phrases, "
     "answers a dozen facts, names colour and shape in an image, dialled digits in audio, "
@@ -31,14 +33,14 @@ class ModelCard:
 
 
 NANO = ModelCard(
-    name="nano",
+    name=NANO_CPU.model,
     description=NANO_DESCRIPTION,
-    context_tokens=4096,
+    context_tokens=NANO_CPU.engine.max_context_tokens,
     max_output_tokens=2048,
     max_images=4,
     max_audios=4,
     max_videos=2,
     supports_thinking=True,
     supports_tools=True,
-    speculative_tokens=3,
+    speculative_tokens=NANO_CPU.engine.speculative_tokens,
 )

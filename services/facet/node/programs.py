@@ -15,8 +15,8 @@ from facet.node.redis_server import render_config
 from facet.node.settings import NodeSettings
 from facet.node.state_dir import StateDir, write_private
 from facet.node.supervised import Program
+from facet.profiles.catalogue import PROFILES
 
-_MODELS = {"nano-cpu": "nano"}
 _REDIS_STOP_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 5.0
 """What a service may need beyond its own drain bound to leave."""
@@ -59,7 +59,7 @@ def gateway_program(
     """How the gateway is run."""
     fixed = {
         "FACET_GATEWAY_REDIS_URL": redis_url,
-        "FACET_GATEWAY_MODELS": f'["{_MODELS[settings.profile]}"]',
+        "FACET_GATEWAY_MODELS": f'["{PROFILES[settings.profile].model}"]',
         "FACET_GATEWAY_ADDRESS_FILE": str(state_dir.gateway_address),
         "FACET_GATEWAY_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
         "FACET_GATEWAY_LOG_LEVEL": settings.log_level,
@@ -88,7 +88,7 @@ def worker_program(
     name = f"worker-{index}"
     env = {
         "FACET_WORKER_REDIS_URL": redis_url,
-        "FACET_WORKER_MODEL": _MODELS[settings.profile],
+        "FACET_WORKER_MODEL": PROFILES[settings.profile].model,
         "FACET_WORKER_ENGINE": settings.engine,
         "FACET_WORKER_NAME": name,
         "FACET_WORKER_READY_FILE": str(state_dir.worker_ready(name)),

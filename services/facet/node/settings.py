@@ -8,11 +8,10 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from facet.core.settings import ServiceSettings, settings_config
+from facet.profiles import catalogue
 
-PROFILES = ("nano-cpu",)
+PROFILES = catalogue.SERVED
 """What this release can start."""
-
-_LATER_PROFILES = ("w4a16", "w4a16-cpu", "fp8", "bf16")
 
 
 class NodeSettings(ServiceSettings):
@@ -20,7 +19,7 @@ class NodeSettings(ServiceSettings):
 
     model_config = settings_config("NODE")
 
-    profile: str = Field(default="nano-cpu", description="Model profile to serve.")
+    profile: str = Field(default=catalogue.NANO_CPU.name, description="Model profile to serve.")
     engine: Literal["vllm", "simulated"] = Field(
         default="vllm",
         description="Engine of the workers; `simulated` answers nonsense, for tests.",
@@ -44,8 +43,10 @@ class NodeSettings(ServiceSettings):
     @field_validator("profile")
     @classmethod
     def _check_profile(cls, profile: str) -> str:
-        if profile in _LATER_PROFILES:
-            raise ValueError(f"{profile} comes with a later release; this one has nano-cpu")
+        if profile in catalogue.NOT_YET_SERVED:
+            raise ValueError(
+                f"{profile} comes with a later release; this one has {', '.join(PROFILES)}"
+            )
         if profile not in PROFILES:
             raise ValueError(f"no such profile; this release has {', '.join(PROFILES)}")
         return profile

@@ -11,15 +11,20 @@ from facet.profiles.profile import GIB, MIB, Device, KvDtype, Profile
 from facet.profiles.refusal import PlanRefusedError, RefusalReason
 
 _KV_STEP = 64 * MIB
+_FP8_CAPABILITY = (8, 9)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes of the profile's device; `usable` holds `node`, what gateway and Redis take."""
+    """Bytes of the profile's device; `usable` holds `node`, what gateway and Redis take.
+
+    `kv_dtypes` are those of the profile that the processor computes with.
+    """
 
     total: int
     usable: int
     node: int
+    kv_dtypes: tuple[KvDtype, ...]
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,8 @@ def budget_of(profile: Profile, machine: Machine) -> Budget:
     """What a profile may use of a machine. Errors: PlanRefusedError."""
     memory = machine.gpu if profile.device is Device.GPU else machine.ram
     if memory is None:
-        kind = (
-            "a GPU, and none is there" if profile.device is Device.GPU else "RAM, of no known size"
-        )
-        raise PlanRefusedError(RefusalReason.NO_DEVICE, f"{profile.name} needs {kind}")
+        missing = "a GPU: none is there" if profile.device is Device.GPU else "RAM of a known size"
+        raise PlanRefusedError(RefusalReason.NO_DEVICE, f"{profile.name} needs {missing}")
     if profile.device is Device.GPU:
         _check_host(profile, machine)
     is_shared = profile.device is Device.CPU and machine.is_shared
@@ -48,6 +51,7 @@ def budget_of(profile: Profile, machine: Machine) -> Budget:
         total=memory.total_bytes,
         usable=min(int(memory.total_bytes * profile.memory.utilization), memory.free_bytes),
         node=profile.memory.node_bytes if is_shared else 0,
+        kv_dtypes=_kv_dtypes(profile, machine),
     )
 
 
@@ -61,7 +65,7 @@ def best_fit(
     admission and larger activations.
     """
     for length in lengths:
-        for dtype in footprint.profile.engine.kv_dtypes:
+        for dtype in budget.kv_dtypes:
             fits = [fit for step in steps if (fit := _fit(footprint, budget, length, step, dtype))]
             if fits:
                 return max(fits, key=lambda fit: (fit.sequences, fit.batched_tokens))
@@ -70,7 +74,7 @@ def best_fit(
 
 def needed_bytes(footprint: Footprint, budget: Budget, context_tokens: int, step: int) -> int:
     """The least that one sequence of this length needs, in the smallest KV dtype."""
-    dtype = footprint.profile.engine.kv_dtypes[-1]
+    dtype = budget.kv_dtypes[-1]
     kv = footprint.kv(dtype).admission(context_tokens, step).total
     return _fixed(footprint, budget, step, 1) + _rounded_up(kv, _KV_STEP)
 
@@ -106,6 +110,13 @@ def _fixed(footprint: Footprint, budget: Budget, step: int, sequences: int) -> i
         + budget.node
         + footprint.activation_bytes(step, sequences)
     )
+
+
+def _kv_dtypes(profile: Profile, machine: Machine) -> tuple[KvDtype, ...]:
+    capability = machine.compute_capability
+    if capability is None or capability >= _FP8_CAPABILITY:
+        return profile.engine.kv_dtypes
+    return tuple(dtype for dtype in profile.engine.kv_dtypes if dtype is not KvDtype.FP8)
 
 
 def _check_host(profile: Profile, machine: Machine) -> None:

@@ -36,8 +36,8 @@ class KvLayout:
     """The cache of one model under one engine.
 
     `block_tokens` is vLLM's block size: 16 on CUDA, 128 on a CPU. `concurrent_batches` is 2 where
-    the engine schedules asynchronously (the default on CUDA, MTP included) and 1 on a CPU: that many
-    steps' tokens may be in flight.
+    the engine schedules asynchronously (the default on CUDA, MTP included) and 1 on a CPU: the
+    tokens of that many steps may be in flight.
     """
 
     shape: ModelShape

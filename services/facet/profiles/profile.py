@@ -58,8 +58,8 @@ class EngineArguments:
     a length, shortened down to `min_context_tokens` where memory is short. `typical_tokens` is the
     length at which `max_sequences` running sequences are counted. `batched_tokens` are the sizes of
     an engine step that are tried, largest first. `kv_dtypes` are tried in order.
-    `depth_by_batch` covers batches up to `max_sequences`. `quantization` is vLLM's, where weights are
-    quantized while they are loaded.
+    `depth_by_batch` covers batches up to `max_sequences`. `quantization` is vLLM's, where it
+    quantizes weights while it loads them.
     """
 
     context_tokens: int
@@ -87,7 +87,7 @@ class MemoryModel:
     `utilization` is the share of the device's memory that is used at all. `weights_spread` is by
     how much resident weights were seen above their computed size. `runtime_bytes` is what the
     process takes beside weights, KV and activations: CUDA context and graphs on a GPU, interpreter,
-    vLLM and torch on a CPU. `node_bytes` is what gateway and Redis take where they share the memory.
+    vLLM and torch on a CPU. `node_bytes` is what gateway and Redis take where they share it.
     """
 
     utilization: float

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from facet.core.settings import ServiceSettings, settings_config
+from facet.profiles.catalogue import NANO_CPU
 
 
 def _default_name() -> str:
@@ -25,7 +26,7 @@ class WorkerSettings(ServiceSettings):
     """Where queue and media lie."""
     release: str = "default"
     """Namespace in Redis."""
-    model: str = "nano"
+    model: str = NANO_CPU.model
     """Model that is served, by its name in `facet.core.models`."""
     engine: Literal["vllm", "simulated"] = "vllm"
     """Engine adapter; `simulated` is for tests."""
@@ -49,11 +50,11 @@ class WorkerSettings(ServiceSettings):
     """Checkpoint; unset takes nano."""
     drafter_dir: Path | None = None
     """MTP drafter; unset takes nano's."""
-    max_sequences: int = Field(default=8, ge=1, le=1024)
+    max_sequences: int = Field(default=NANO_CPU.engine.max_sequences, ge=1, le=1024)
     """Candidates that the engine runs at once; most requests have one."""
-    max_batched_tokens: int = Field(default=2560, ge=256)
+    max_batched_tokens: int = Field(default=min(NANO_CPU.engine.batched_tokens), ge=256)
     """Tokens of one engine step; holds the two largest media of a prompt together."""
-    speculative_tokens: int = Field(default=3, ge=0, le=8)
+    speculative_tokens: int = Field(default=NANO_CPU.engine.speculative_tokens, ge=0, le=8)
     """Draft tokens a step; 0 turns the drafter off."""
     kv_cache_gib: int = Field(default=1, ge=1)
     """KV cache on a CPU."""

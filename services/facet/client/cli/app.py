@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from facet import __version__
-from facet.client.cli import admin, chat, exit_codes, generate, models, services
+from facet.client.cli import admin, chat, exit_codes, generate, models, plan, services
 from facet.client.cli.arguments import (
     Parser,
     RefusedError,
@@ -51,6 +51,7 @@ def build_parser() -> Parser:
     add_connection(listing)
     listing.add_argument("--json", action="store_true", help="print a JSON list")
 
+    plan.add_command(commands)
     admin.add_commands(commands)
 
     for service, extra in services.EXTRAS.items():
@@ -97,6 +98,8 @@ def _dispatch(arguments: argparse.Namespace) -> None:
             generate.run(arguments)
         case "models":
             models.run(arguments)
+        case "plan":
+            plan.run(arguments)
         case "admin":
             admin.run(arguments)
         case service:

@@ -63,6 +63,5 @@ def test_nano_is_read_when_layers_have_their_own_heads() -> None:
 
 
 def test_the_key_is_named_when_a_configuration_lacks_it() -> None:
-    with pytest.raises(ConfigError, match="sliding_window"):
-        text = {**dict(TARGET_CONFIG["text_config"]), "sliding_window": None}  # type: ignore[call-overload]
-        kv_bytes_per_token({"text_config": text})
+    with pytest.raises(ConfigError, match="hidden_size"):
+        kv_bytes_per_token({"text_config": {"num_hidden_layers": 6}})

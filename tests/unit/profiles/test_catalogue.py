@@ -1,0 +1,79 @@
+"""The catalogue is what services, chart and lock files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from facet.node.settings import NodeSettings
+from facet.profiles.catalogue import NANO_CPU, PROFILES, SERVED
+from facet.profiles.footprint import Footprint
+from facet.profiles.machine import Machine, exactly
+from facet.profiles.media_tokens import VIDEO_FRAMES
+from facet.profiles.planner import plan
+from facet.profiles.profile import GIB, Profile
+from facet.worker.engine.media_video import MAX_FRAMES
+from facet.worker.settings import WorkerSettings
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[3]
+NANO = ROOT / "services/facet/nano"
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_the_lock_is_there_when_a_profile_names_it(profile: Profile) -> None:
+    assert (ROOT / "requirements" / f"{profile.lock}.txt").is_file()
+
+
+def test_the_node_serves_what_the_catalogue_says() -> None:
+    assert NodeSettings.model_fields["profile"].default in SERVED
+
+
+def test_the_worker_starts_as_planned_when_nothing_is_set() -> None:
+    fields = WorkerSettings.model_fields
+    made = plan(NANO_CPU, Machine(ram=exactly(6 * GIB)))
+
+    assert made.max_num_seqs == fields["max_sequences"].default
+    assert made.max_num_batched_tokens == fields["max_batched_tokens"].default
+    assert made.speculative_tokens == fields["speculative_tokens"].default
+    assert made.memory.kv_bytes == fields["kv_cache_gib"].default * GIB
+
+
+def test_the_chart_asks_for_what_the_profile_needs() -> None:
+    values = yaml.safe_load((ROOT / "deploy/helm/facet/values.yaml").read_text())
+    worker, wanted = values["worker"], NANO_CPU.resources
+
+    assert worker["resources"]["requests"] == {"cpu": wanted.cpu, "memory": wanted.memory_request}
+    assert worker["resources"]["limits"]["memory"] == wanted.memory_limit
+    assert worker["sharedMemory"] == wanted.shared_memory
+    assert values["model"] == NANO_CPU.model
+
+
+def test_a_video_item_has_the_frames_that_the_worker_allows() -> None:
+    assert VIDEO_FRAMES == MAX_FRAMES
+
+
+@pytest.mark.parametrize("part", ["target", "drafter"])
+def test_weights_are_those_of_the_file_when_the_checkpoint_is_nano(part: str) -> None:
+    footprint = Footprint.of(NANO_CPU)
+    shape = footprint.shape if part == "target" else footprint.drafter
+
+    on_disk = (NANO / part / "model.safetensors").stat().st_size
+
+    assert shape.weight_bytes(NANO_CPU.target.weights) == pytest.approx(on_disk, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("bf16", 22.2, 23.0), ("fp8", 12.0, 13.0), ("w4a16", 7.7, 8.35), ("w4a16-cpu", 7.6, 7.8)],
+)
+def test_weights_are_as_published_when_the_model_is_12b(
+    name: str, least: float, most: float
+) -> None:
+    footprint = Footprint.of(PROFILES[name])
+
+    assert least <= footprint.weight_bytes / GIB <= most
+    assert footprint.drafter_bytes == pytest.approx(850e6, rel=0.01)

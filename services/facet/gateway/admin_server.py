@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from facet.core.errors import PermissionDeniedError
+from facet.core.tls import CertificateFiles
 from facet.gateway.admin_service import SERVICE, AdminQueue, AdminService
 from facet.gateway.authenticator import (
     Authenticator,
@@ -15,7 +16,7 @@ from facet.gateway.authenticator import (
     is_loopback,
 )
 from facet.gateway.calls import service_handler
-from facet.gateway.server import create_server, server_options
+from facet.gateway.server import bind, create_server, server_options
 
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_DEADLINE_SECONDS = 60.0
@@ -55,12 +56,14 @@ def check_admin_listener(listen: str, authenticator: Authenticator) -> None:
 
 @asynccontextmanager
 async def serving_admin(
-    listen: str, queues: Mapping[str, AdminQueue], authenticator: Authenticator
+    listen: str,
+    queues: Mapping[str, AdminQueue],
+    authenticator: Authenticator,
+    certificates: CertificateFiles | None = None,
 ) -> AsyncIterator[str]:
     """Serve `facet.v1.AdminService` while the context is open; yields the bound `host:port`.
 
-    An empty `listen` serves nothing and yields "". Errors: OSError when the address cannot be
-    bound.
+    An empty `listen` serves nothing and yields "". Errors: those of `bind`.
     """
     if not listen:
         yield ""
@@ -74,12 +77,9 @@ async def serving_admin(
         ),
         max_open_calls=MAX_OPEN_CALLS,
     )
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
+    address = bind(server, listen, certificates)
     await server.start()
     try:
-        yield f"{listen.rpartition(':')[0]}:{port}"
+        yield address
     finally:
         await server.stop(None)

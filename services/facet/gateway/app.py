@@ -23,10 +23,11 @@ from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
 from facet.gateway.admin_server import check_admin_listener, serving_admin
-from facet.gateway.authenticator import Authenticator, choose_authenticator
+from facet.gateway.authenticator import Authenticator, choose_authenticator, is_loopback
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
 from facet.gateway.drain import drain
+from facet.gateway.health_server import serving_health
 from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
 from facet.gateway.health_service import HealthService, StoreMonitor
 from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
@@ -36,7 +37,7 @@ from facet.gateway.log_reader import LogReader
 from facet.gateway.model_service import SERVICE as MODEL_SERVICE
 from facet.gateway.model_service import ModelService
 from facet.gateway.open_calls import OpenCalls
-from facet.gateway.server import create_server, server_options
+from facet.gateway.server import bind, create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervision import keep_running
 from facet.gateway.workers import LiveWorkers
@@ -44,6 +45,7 @@ from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
 from facet.queue.sharded_queue import sharded_queue
+from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
 
 SERVICES = (INFERENCE_SERVICE, MODEL_SERVICE)
@@ -86,35 +88,40 @@ def main() -> None:
         cards = cards_of(settings.models)
         authenticator = choose_authenticator(settings.listen, settings.api_keys_file)
         check_admin_listener(settings.admin_listen, authenticator)
+        settings.certificates()
+        store = settings.store()
     except ValidationError as error:
         _refuse(_first_fault(error))
     except (ValueError, OSError) as error:
         _refuse(str(error))
     configure_logs(settings.log_level, service="gateway")
     _log.info("settings", **settings.effective())
+    _warn_of_plaintext(settings)
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, cards, authenticator))
+        runner.run(_serve(settings, cards, authenticator, store))
 
 
 async def _serve(
-    settings: GatewaySettings, cards: Sequence[ModelCard], authenticator: Authenticator
+    settings: GatewaySettings,
+    cards: Sequence[ModelCard],
+    authenticator: Authenticator,
+    store: Store,
 ) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    url = settings.redis_url.get_secret_value()
     async with AsyncExitStack() as stack:
         media = RedisMediaStore.connect(
-            url, release=settings.release, max_bytes=settings.max_media_bytes
+            store, release=settings.release, max_bytes=settings.max_media_bytes
         )
         stack.push_async_callback(media.close)
         queues: list[tuple[ModelCard, Queue]] = []
         for card in cards:
             queue = await stack.enter_async_context(
                 sharded_queue(
-                    url,
+                    store,
                     release=settings.release,
                     model=card.name,
                     limits=queue_limits(settings),
@@ -124,14 +131,19 @@ async def _serve(
             queues.append((card, queue))
         gateway = compose(settings, queues, media, authenticator)
         try:
+            health_address = await stack.enter_async_context(
+                serving_health(settings.health_listen, gateway.health)
+            )
             address = await stack.enter_async_context(running(gateway))
             by_model = {card.name: queue for card, queue in queues}
             admin_address = await stack.enter_async_context(
-                serving_admin(settings.admin_listen, by_model, authenticator)
+                serving_admin(
+                    settings.admin_listen, by_model, authenticator, settings.certificates()
+                )
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             _refuse(str(error))
-        _announce(address, admin_address, settings.address_file)
+        _announce(address, admin_address, health_address, settings.address_file)
         await stopped.wait()
         await gateway.drain()
 
@@ -180,19 +192,16 @@ def compose(
 async def running(gateway: Gateway) -> AsyncIterator[str]:
     """Serve while the context is open; yields the bound `host:port` once health is known.
 
-    On leaving, open calls are cut off unless they were drained. Errors: OSError when the address
-    cannot be bound.
+    On leaving, open calls are cut off unless they were drained. Errors: those of
+    `facet.gateway.server.bind`.
     """
-    listen = gateway.settings.listen
-    try:
-        port = gateway.server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
+    settings = gateway.settings
+    address = bind(gateway.server, settings.listen, settings.certificates())
     loops = [asyncio.create_task(keep_running(name, loop)) for name, loop in _loops(gateway)]
     try:
         await gateway.server.start()
         await gateway.monitor.check()
-        yield f"{listen.rpartition(':')[0]}:{port}"
+        yield address
     finally:
         await gateway.server.stop(None)
         await cancel_all(loops)
@@ -231,14 +240,31 @@ def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
     return loops
 
 
-def _announce(address: str, admin_address: str, address_file: Path | None) -> None:
+def _warn_of_plaintext(settings: GatewaySettings) -> None:
+    listens = [
+        listen
+        for listen in (settings.listen, settings.admin_listen)
+        if listen and not is_loopback(listen)
+    ]
+    if listens and settings.certificates() is None:
+        _log.warning(
+            "API keys and prompts cross the network unencrypted: set "
+            "FACET_GATEWAY_TLS_CERTIFICATE_FILE and FACET_GATEWAY_TLS_KEY_FILE",
+            listens=listens,
+        )
+
+
+def _announce(
+    address: str, admin_address: str, health_address: str, address_file: Path | None
+) -> None:
     if address_file is not None:
         draft = address_file.with_name(f".{address_file.name}.{os.getpid()}")
         text = f"{address}\n{admin_address}\n" if admin_address else address
         draft.write_text(text, encoding="utf-8")
         draft.replace(address_file)
     admin = f" admin={admin_address}" if admin_address else ""
-    sys.stdout.write(f"READY grpc={address}{admin}\n")
+    health = f" health={health_address}" if health_address else ""
+    sys.stdout.write(f"READY grpc={address}{admin}{health}\n")
     sys.stdout.flush()
 
 

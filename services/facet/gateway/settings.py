@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from facet.core.settings import ServiceSettings, settings_config
+from facet.core.settings import settings_config
+from facet.core.tls import CertificateFiles
 from facet.queue.limits import MAX_MEDIA_BYTES, QueueLimits
 from facet.queue.placement import MAX_SHARDS
+from facet.queue.store_settings import StoreSettings
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1 << 50)]
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(StoreSettings):
     """Environment variables `FACET_GATEWAY_<FIELD>`."""
 
     model_config = settings_config("GATEWAY")
@@ -27,8 +29,19 @@ class GatewaySettings(ServiceSettings):
     """Address of the operators' listener, `host:port`; empty serves none. One that other machines
     can reach needs an operator's key in `api_keys_file`."""
 
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """Where the queues and media are; secret because it may hold a password."""
+    health_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """Address of a listener that serves health alone, `host:port`, without TLS whatever the others
+    do: probes of Kubernetes speak none. Empty serves none."""
+
+    tls_certificate_file: Path | None = None
+    """Certificate (PEM, its chain after it) of both listeners; changed files are taken up with the
+    next connection. Unset: no TLS."""
+
+    tls_key_file: Path | None = None
+    """Private key of the certificate, PEM, not encrypted."""
+
+    tls_client_ca_file: Path | None = None
+    """CAs, PEM; clients must present a certificate of one of them. Unset: clients need none."""
 
     release: str = "default"
     """Part of every Redis key, so that several releases may share one Redis."""
@@ -101,3 +114,17 @@ class GatewaySettings(ServiceSettings):
     address_file: Path | None = None
     """The bound `host:port` is written here once the gateway serves; that of the operators'
     listener, if there is one, in a second line."""
+
+    def certificates(self) -> CertificateFiles | None:
+        """The files for TLS, None without. Errors: ValueError when some are missing."""
+        files = CertificateFiles(
+            self.tls_certificate_file, self.tls_key_file, self.tls_client_ca_file
+        )
+        if not files.paths:
+            return None
+        if files.certificate is None or files.key is None:
+            raise ValueError(
+                "FACET_GATEWAY_TLS_CERTIFICATE_FILE and FACET_GATEWAY_TLS_KEY_FILE belong "
+                "together, and FACET_GATEWAY_TLS_CLIENT_CA_FILE needs both"
+            )
+        return files

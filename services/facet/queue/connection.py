@@ -21,6 +21,7 @@ from facet.queue.answers import store_unavailable
 from facet.queue.lua import Script
 from facet.queue.routing import Router
 from facet.queue.servers import Argument
+from facet.queue.store import Store
 
 __all__ = ["Argument", "RedisConnection", "bounded"]
 
@@ -74,10 +75,10 @@ class RedisConnection:
     Everything goes to the server that holds the key base. All methods raise StoreUnavailableError.
     """
 
-    def __init__(self, url: str, base: str) -> None:
+    def __init__(self, store: Store | str, base: str) -> None:
         self._base = base
         self._slot = key_slot(base.encode())
-        self._router = Router.connect(url, call_seconds=CALL_SECONDS, follows_ask=False)
+        self._router = Router.connect(store, call_seconds=CALL_SECONDS, follows_ask=False)
         self._replicated = asyncio.Semaphore(_REPLICATED_AT_ONCE)
 
     async def run(

@@ -15,6 +15,7 @@ from facet.queue.keys import media_base, media_ledger_base
 from facet.queue.limits import MAX_MEDIA_BYTES
 from facet.queue.lua import load_scripts
 from facet.queue.routing import Router
+from facet.queue.store import Store
 from facet.queue.topology import Address
 
 _ASK_AGAIN = 2
@@ -43,13 +44,13 @@ class RedisMediaStore:
         self._admissions: dict[Address, Admission] = {}
 
     @classmethod
-    def connect(cls, url: str, *, release: str, max_bytes: int = MAX_MEDIA_BYTES) -> Self:
-        """A store at `url`, shared by all models of a release; connects with the first call.
+    def connect(cls, store: Store | str, *, release: str, max_bytes: int = MAX_MEDIA_BYTES) -> Self:
+        """In a store or the one at a URL, for all models of a release; connects when first used.
 
-        Errors: ValueError when `url` is none.
+        Errors: ValueError when the URL is none.
         """
-        router = Router.connect(url, call_seconds=_CALL_SECONDS, follows_ask=True)
-        ledger = RedisConnection(url, media_ledger_base(release))
+        router = Router.connect(store, call_seconds=_CALL_SECONDS, follows_ask=True)
+        ledger = RedisConnection(store, media_ledger_base(release))
         return cls(router, ledger, media_base(release), max_bytes=max_bytes)
 
     async def put(self, key: str, data: bytes, *, life_seconds: int) -> None:

@@ -11,6 +11,7 @@ from facet.queue.redis_consumer import RedisConsumer
 from facet.queue.redis_operator import RedisOperator
 from facet.queue.redis_producer import RedisProducer
 from facet.queue.redis_reader import RedisReader
+from facet.queue.store import Store
 
 
 class RedisQueue(RedisProducer, RedisReader, RedisConsumer, RedisOperator):
@@ -23,7 +24,7 @@ class RedisQueue(RedisProducer, RedisReader, RedisConsumer, RedisOperator):
     @classmethod
     def connect(
         cls,
-        url: str,
+        store: Store | str,
         *,
         release: str,
         model: str,
@@ -31,13 +32,15 @@ class RedisQueue(RedisProducer, RedisReader, RedisConsumer, RedisOperator):
         limits: QueueLimits | None = None,
         clock: str | None = None,
     ) -> Self:
-        """One shard's queue at `url`; connects with the first call: the server need not run yet.
+        """One shard's queue in a store, or the one at a URL.
+
+        Connects with the first call: the server need not run yet.
 
         `clock` replaces the scripts' definition of the store's time, see `facet.queue.lua`.
         Errors: ValueError when release or model cannot be part of a key.
         """
         keys = Keys(release, model, shard)
-        return cls(RedisConnection(url, keys.base), keys, limits or QueueLimits(), clock)
+        return cls(RedisConnection(store, keys.base), keys, limits or QueueLimits(), clock)
 
     async def close(self) -> None:
         """See `Queue.close`."""

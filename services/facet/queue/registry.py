@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from facet.queue.connection import RedisConnection
 from facet.queue.keys import Keys, idempotency_name
 from facet.queue.lua import load_scripts
+from facet.queue.store import Store
 
 REGISTRATION_MS = 10_000
 """A gateway that was not heard of for so long places nothing any more."""
@@ -73,7 +74,13 @@ class RedisRegistry:
 
     @classmethod
     def connect(
-        cls, url: str, *, release: str, model: str, count: int, clock: str | None = None
+        cls,
+        store: Store | str,
+        *,
+        release: str,
+        model: str,
+        count: int,
+        clock: str | None = None,
     ) -> Self:
         """For a gateway that places by `count` shards; 0 registers nothing.
 
@@ -81,7 +88,7 @@ class RedisRegistry:
         Errors: ValueError when release or model cannot be part of a key.
         """
         keys = Keys(release, model)
-        return cls(RedisConnection(url, keys.base), keys, count=count, clock=clock)
+        return cls(RedisConnection(store, keys.base), keys, count=count, clock=clock)
 
     async def register(
         self, known: Registered, *, busy: Sequence[int], empty: Sequence[int]

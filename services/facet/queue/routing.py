@@ -17,7 +17,8 @@ from redis.exceptions import (
 )
 
 from facet.queue.servers import Argument, Servers, UnreachedError
-from facet.queue.topology import Address, Topology, parse_store_url
+from facet.queue.store import Store
+from facet.queue.topology import Address, Topology
 
 CONNECT_SECONDS = 1.0
 _CONNECT_SECONDS_OF_SEVERAL = 0.7
@@ -50,16 +51,16 @@ class Router:
         self._follows_ask = follows_ask
 
     @classmethod
-    def connect(cls, url: str, *, call_seconds: float, follows_ask: bool) -> Self:
-        """For the store at `url`, see `parse_store_url`; connects with the first call.
+    def connect(cls, store: Store | str, *, call_seconds: float, follows_ask: bool) -> Self:
+        """For a store, or the one at a URL; connects with the first call.
 
         `call_seconds` is the bound that the caller sets on each call.
         """
-        store = parse_store_url(url)
+        store = Store.of(store)
         is_single = len(store.seeds) == 1
         topology = Topology(store.seeds)
         servers = Servers(
-            store.options,
+            store,
             connect_seconds=CONNECT_SECONDS if is_single else _CONNECT_SECONDS_OF_SEVERAL,
             answer_seconds=call_seconds * _ANSWER_SHARE,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ReadOnlyError, RedisError
 
+from facet.queue.store import Store
 from facet.queue.topology import Address
 
 Argument = str | bytes | int | float
@@ -107,14 +108,13 @@ class Servers:
 
     def __init__(
         self,
-        options: Mapping[str, Any],
+        store: Store,
         *,
         connect_seconds: float,
         answer_seconds: float,
     ) -> None:
-        self._kind: Callable[..., Connection] = options.get("connection_class", Connection)
+        self._store = store
         self._options = {
-            **{name: value for name, value in options.items() if name != "connection_class"},
             "protocol": 2,
             "driver_info": None,
             "socket_timeout": None,
@@ -149,7 +149,11 @@ class Servers:
         if self._is_closed:
             raise UnreachedError("the connections were closed")
         pool = self._pool(address, is_blocking)
-        connection = await pool.take()
+        try:
+            connection = await pool.take()
+        except UnreachedError as error:
+            self._store.refused(address, error)
+            raise
         try:
             async with asyncio.timeout(None if is_blocking else self._answer_seconds):
                 if is_asking:
@@ -181,24 +185,22 @@ class Servers:
     def _pool(self, address: Address, is_blocking: bool) -> _Pool:
         pool = self._pools.get((address, is_blocking))
         if pool is None:
-            place: dict[str, Any] = {"host": address.host, "port": address.port}
-            if address.port == 0:
-                place = {"path": address.host}
             pool = self._pools[address, is_blocking] = _Pool(
-                lambda: self._kind(**self._options, **place),
-                self._greet,
+                lambda: self._store.connection(address, **self._options),
+                lambda connection: self._greet(address, connection),
                 _BLOCKING_CONNECTIONS if is_blocking else _CALL_CONNECTIONS,
                 self._connect_seconds,
             )
         return pool
 
-    async def _greet(self, connection: Connection) -> None:
+    async def _greet(self, address: Address, connection: Connection) -> None:
         # Two sections at once are understood from Redis 7 on only.
         await connection.send_command("INFO", "replication")
         await connection.send_command("INFO", "cluster")
         facts = _facts(await connection.read_response()) | _facts(await connection.read_response())
         if facts.get("role") == "slave" and facts.get("cluster_enabled") != "1":
             raise ReadOnlyError("the server is a replica")
+        self._store.entered(address)
 
 
 def _packed(arguments: Sequence[Argument]) -> bytes:

@@ -17,6 +17,7 @@ from facet.queue.sharded_operator import ShardedOperator
 from facet.queue.sharded_producer import ShardedProducer
 from facet.queue.sharded_reader import ShardedReader
 from facet.queue.shards import Shards
+from facet.queue.store import Store
 
 
 class ShardedQueue(ShardedProducer, ShardedReader, ShardedConsumer, ShardedOperator):
@@ -35,15 +36,22 @@ class ShardedQueue(ShardedProducer, ShardedReader, ShardedConsumer, ShardedOpera
 
 @asynccontextmanager
 async def sharded_queue(
-    url: str, *, release: str, model: str, limits: QueueLimits | None = None, count: int = 0
+    store: Store | str,
+    *,
+    release: str,
+    model: str,
+    limits: QueueLimits | None = None,
+    count: int = 0,
 ) -> AsyncIterator[Queue]:
-    """A model's queue at `url`, following the registry of its shards until the context ends.
+    """A model's queue in a store, or the one at a URL.
+
+    It follows the registry of its shards until the context ends.
 
     `count` is over how many shards this process places new requests; 0 for one that places none.
     Errors: ValueError when release or model cannot be part of a key.
     """
-    registry = RedisRegistry.connect(url, release=release, model=model, count=count)
-    connect = partial(RedisQueue.connect, url, release=release, model=model, limits=limits)
+    registry = RedisRegistry.connect(store, release=release, model=model, count=count)
+    connect = partial(RedisQueue.connect, store, release=release, model=model, limits=limits)
     shards = Shards(registry, lambda shard: connect(shard=shard), count=count)
     queue = ShardedQueue(shards)
     following = asyncio.create_task(shards.run())

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
 from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
@@ -19,6 +18,7 @@ from facet.core.tasks import cancel_all
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
 from facet.queue.sharded_queue import sharded_queue
+from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineSettingsError
@@ -38,17 +38,18 @@ def main() -> None:
     """Entry point; the exit code is 0 after a drain, 1 for wrong settings or a dead engine."""
     try:
         settings = WorkerSettings()
-    except ValidationError as error:
+        store = settings.store()
+    except (ValueError, OSError) as error:
         sys.exit(f"settings: {error}")
     configure_logs(settings.log_level, service="worker")
     try:
-        exit_code = asyncio.run(serve(settings, find_card(settings.model)))
+        exit_code = asyncio.run(serve(settings, find_card(settings.model), store))
     except (UnknownModelError, EngineSettingsError) as error:
         sys.exit(f"settings: {error}")
     sys.exit(exit_code)
 
 
-async def serve(settings: WorkerSettings, card: ModelCard) -> int:
+async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Errors: EngineSettingsError."""
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
@@ -56,11 +57,10 @@ async def serve(settings: WorkerSettings, card: ModelCard) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
-        url = settings.redis_url.get_secret_value()
         queue = await stack.enter_async_context(
-            sharded_queue(url, release=settings.release, model=settings.model)
+            sharded_queue(store, release=settings.release, model=settings.model)
         )
-        media = RedisMediaStore.connect(url, release=settings.release)
+        media = RedisMediaStore.connect(store, release=settings.release)
         stack.push_async_callback(media.close)
         readiness = Readiness(settings.ready_file, settings.health_listen)
         stack.push_async_callback(readiness.stop)

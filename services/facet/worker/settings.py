@@ -7,23 +7,22 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from facet.core.settings import ServiceSettings, settings_config
+from facet.core.settings import settings_config
 from facet.profiles.catalogue import NANO_CPU
+from facet.queue.store_settings import StoreSettings
 
 
 def _default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-class WorkerSettings(ServiceSettings):
+class WorkerSettings(StoreSettings):
     """See each field."""
 
     model_config = settings_config("WORKER")
 
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """Where queue and media lie."""
     release: str = "default"
     """Namespace in Redis."""
     model: str = NANO_CPU.model

@@ -39,6 +39,7 @@ from facet.client.request import GenerateOptions
 from facet.client.stored import GenerationState, StoredGeneration
 from facet.client.sync_client import Chat, Client
 from facet.client.sync_stream import Stream
+from facet.client.tls import Tls
 from facet.core.errors import FieldViolation
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "TextDelta",
     "ThoughtDelta",
     "Timings",
+    "Tls",
     "Usage",
     "audio",
     "function",

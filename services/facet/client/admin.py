@@ -11,6 +11,7 @@ import grpc
 from facet.api.v1 import admin_service_pb2, admin_service_pb2_grpc
 from facet.client import connection, errors
 from facet.client.request import CALL_TIMEOUT_SECONDS, MAX_PAGE
+from facet.client.tls import Tls
 
 DEFAULT_ADDRESS = "127.0.0.1:8471"
 
@@ -21,8 +22,21 @@ _Response = TypeVar("_Response")
 class AdminClient:
     """A connection to a gateway's admin port. All calls raise FacetApiError."""
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, *, api_key: str | None = None) -> None:
-        self._channel = grpc.insecure_channel(address, options=connection.channel_options(address))
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        api_key: str | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        """Errors: those of `Tls.credentials`."""
+        connection.warn_of_plaintext([address], api_key, tls)
+        options = connection.channel_options(address, tls)
+        self._channel = (
+            grpc.secure_channel(address, tls.credentials(), options=options)
+            if tls
+            else grpc.insecure_channel(address, options=options)
+        )
         self._metadata = connection.call_metadata(api_key)
         self._stub = admin_service_pb2_grpc.AdminServiceStub(self._channel)
 

@@ -27,6 +27,7 @@ from facet.client.request import (
     with_request_id,
 )
 from facet.client.stored import StoredGeneration, decode_stored
+from facet.client.tls import Tls
 
 # `Client.list` hides the type in the class.
 _Models = list[Model]
@@ -34,17 +35,18 @@ _StoredGenerations = list[StoredGeneration]
 
 
 class AsyncClient:
-    """A connection to a deployment, for one event loop; target, key and repeats as for `Client`."""
+    """A connection to a deployment, for one event loop; all as for `Client`."""
 
     def __init__(
         self,
         target: str = connection.DEFAULT_ADDRESS,
         *,
         api_key: str | None = None,
+        tls: Tls | None = None,
         reattach: bool = True,
     ) -> None:
-        """Errors: ValueError where the target holds no address."""
-        self._gateways = Gateways(target, api_key)
+        """Errors: ValueError where the target holds no address; OSError for files of `tls`."""
+        self._gateways = Gateways(target, api_key, tls)
         self._reattaches = reattach
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncStream:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
+import grpc
 from grpc import aio
 
 from facet.api.v1 import (
@@ -20,6 +21,7 @@ from facet.client.persistence import (
     Persistence,
     is_broken,
 )
+from facet.client.tls import Tls
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -31,8 +33,15 @@ StreamCall: TypeAlias = (
 class Gateway:
     """A channel to one address; connects when first needed."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = aio.insecure_channel(address, options=connection.channel_options(address))
+    def __init__(
+        self, address: str, tls: Tls | None, credentials: grpc.ChannelCredentials | None
+    ) -> None:
+        options = connection.channel_options(address, tls)
+        self.channel = (
+            aio.secure_channel(address, credentials, options=options)
+            if credentials
+            else aio.insecure_channel(address, options=options)
+        )
         self.inference = inference_service_pb2_grpc.InferenceServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
@@ -40,9 +49,12 @@ class Gateway:
 class Gateways:
     """All addresses of a target. Calls go to one of them until it fails, then to the next."""
 
-    def __init__(self, target: str, api_key: str | None) -> None:
-        """Errors: ValueError where the target holds no address."""
-        self._gateways = [Gateway(address) for address in connection.addresses_of(target)]
+    def __init__(self, target: str, api_key: str | None, tls: Tls | None) -> None:
+        """Errors: ValueError where the target holds no address; those of `Tls.credentials`."""
+        addresses = connection.addresses_of(target)
+        connection.warn_of_plaintext(addresses, api_key, tls)
+        credentials = tls.credentials() if tls else None
+        self._gateways = [Gateway(address, tls, credentials) for address in addresses]
         self._index = 0
         self._was_reached = False
         self._metadata = connection.call_metadata(api_key)

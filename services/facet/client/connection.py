@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+
+from facet.client.tls import Tls
 
 DEFAULT_ADDRESS = "127.0.0.1:8470"
 
@@ -39,11 +42,27 @@ def addresses_of(target: str) -> list[str]:
     return addresses
 
 
-def channel_options(address: str) -> tuple[tuple[str, int], ...]:
+def channel_options(address: str, tls: Tls | None = None) -> tuple[tuple[str, int | str], ...]:
     """Options of a channel to `address`, a host:port."""
+    options = _OPTIONS + _NO_PROXY if _is_loopback(address) else _OPTIONS
+    return (*options, *(tls.options() if tls else ()))
+
+
+def warn_of_plaintext(addresses: Iterable[str], api_key: str | None, tls: Tls | None) -> None:
+    """Warn when a key is to leave this machine unencrypted."""
+    far = [address for address in addresses if not _is_loopback(address)]
+    if far and api_key and tls is None:
+        warnings.warn(
+            f"the API key goes to {far[0]} unencrypted: use TLS (tls=facet.Tls(...), facet --tls)",
+            stacklevel=4,
+        )
+
+
+def _is_loopback(address: str) -> bool:
     host = address.rpartition(":")[0]
-    is_loopback = host in _LOOPBACK_HOSTS or host.startswith("127.")
-    return _OPTIONS + _NO_PROXY if is_loopback else _OPTIONS
+    # A socket in the file system stays on this machine as well.
+    is_here = host in _LOOPBACK_HOSTS or host.startswith("127.")
+    return is_here or address.startswith("unix:")
 
 
 def call_metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:

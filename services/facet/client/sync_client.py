@@ -27,6 +27,7 @@ from facet.client.request import (
 from facet.client.stored import StoredGeneration, decode_stored
 from facet.client.sync_gateways import Gateways
 from facet.client.sync_stream import Stream
+from facet.client.tls import Tls
 
 # `Client.list` hides the type in the class.
 _Models = list[Model]
@@ -37,7 +38,8 @@ class Client:
     """A connection to a deployment, safe to share between threads.
 
     `target` is the address of a gateway, or those of several, `host:port,host:port`, which are
-    tried in turn. `api_key` is sent as a bearer token. Connections are made when first needed.
+    tried in turn. `api_key` is sent as a bearer token. `tls` encrypts; without it a key that
+    leaves this machine is warned of. Connections are made when first needed.
 
     Generating calls that break (their gateway is gone or drains, the store is away) go on at the
     next gateway, with pauses of 0.1 s doubling to 2 s, until the deadline or 30 s without progress;
@@ -50,10 +52,11 @@ class Client:
         target: str = connection.DEFAULT_ADDRESS,
         *,
         api_key: str | None = None,
+        tls: Tls | None = None,
         reattach: bool = True,
     ) -> None:
-        """Errors: ValueError where the target holds no address."""
-        self._gateways = Gateways(target, api_key)
+        """Errors: ValueError where the target holds no address; OSError for files of `tls`."""
+        self._gateways = Gateways(target, api_key, tls)
         self._reattaches = reattach
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from facet.client.admin import DEFAULT_ADDRESS, AdminClient
 from facet.client.cli import admin_report, terminal
-from facet.client.cli.arguments import API_KEY_VARIABLE, Parser, RefusedError, count
+from facet.client.cli.arguments import (
+    API_KEY_VARIABLE,
+    Parser,
+    RefusedError,
+    add_tls,
+    connected,
+    count,
+)
 from facet.client.cli.plain import plain
 
 if TYPE_CHECKING:
@@ -41,9 +48,9 @@ def add_commands(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Carry out an action. Errors: FacetApiError, RefusedError."""
+    """Carry out an action. Errors: FacetApiError, RefusedError, UsageError."""
     arguments.address = arguments.address or default_server()
-    with AdminClient(arguments.address, api_key=os.environ.get(API_KEY_VARIABLE)) as client:
+    with connected(AdminClient, arguments) as client:
         arguments.act(client, arguments)
 
 
@@ -77,6 +84,7 @@ def _leaf(
         f"${STATE_DIR_VARIABLE} or {_STATE_DIR}, else {DEFAULT_ADDRESS}); the API key is read from "
         f"${API_KEY_VARIABLE}",
     )
+    add_tls(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(act=act)
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from facet import __version__
@@ -15,6 +16,7 @@ from facet.client.cli.arguments import (
     UsageError,
     add_connection,
     add_generation,
+    tls_of,
 )
 from facet.client.cli.exit_codes import ExitCode
 from facet.client.errors import FacetApiError, StreamCorruptedError
@@ -23,6 +25,7 @@ from facet.client.errors import FacetApiError, StreamCorruptedError
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `facet`; ends by SystemExit with one of `ExitCode`."""
     arguments = build_parser().parse_args(argv)
+    warnings.showwarning = _warn
     try:
         sys.exit(_run(arguments))
     except BrokenPipeError:
@@ -83,11 +86,18 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
+def _warn(message: Warning | str, *_: object) -> None:
+    print(f"facet: {message}", file=sys.stderr)
+
+
 def _describe(error: FacetApiError, arguments: argparse.Namespace) -> str:
     address = getattr(arguments, "address", "")
     if arguments.command == "admin":
-        return exit_codes.describe(error, address, server="admin server", option="--admin-server")
-    return exit_codes.describe(error, address)
+        names = {"server": "admin server", "option": "--admin-server"}
+    else:
+        names = {}
+    is_tls = "tls" in arguments and tls_of(arguments) is not None
+    return exit_codes.describe(error, address, is_tls=is_tls, **names)
 
 
 def _dispatch(arguments: argparse.Namespace) -> None:

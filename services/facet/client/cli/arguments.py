@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from facet.client import content
+from facet.client.admin import AdminClient
 from facet.client.connection import DEFAULT_ADDRESS
 from facet.client.content import Part
 from facet.client.request import GENERATE_TIMEOUT_SECONDS, GenerateOptions
 from facet.client.sync_client import Client
+from facet.client.tls import Tls
 
 ADDRESS_VARIABLE = "FACET_ADDRESS"
 API_KEY_VARIABLE = "FACET_API_KEY"
+TLS_VARIABLE = "FACET_TLS"
+TLS_FILES = {"ca": "CAs of the server", "cert": "own certificate", "key": "own private key"}
+
+_Client = TypeVar("_Client", Client, AdminClient)
 
 MEDIA = {"image": content.image, "audio": content.audio, "video": content.video}
 
@@ -58,6 +64,41 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         help=f"gateway as HOST:PORT, or several with commas between (default ${ADDRESS_VARIABLE} "
         f"or {DEFAULT_ADDRESS}); the API key is read from ${API_KEY_VARIABLE}",
     )
+    add_tls(parser)
+
+
+def add_tls(parser: argparse.ArgumentParser) -> None:
+    """How the connection is encrypted."""
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        default=os.environ.get(TLS_VARIABLE) == "1",
+        help=f"connect over TLS (default: when ${TLS_VARIABLE} is 1, or one of the files is given)",
+    )
+    for name, what in TLS_FILES.items():
+        variable = f"{TLS_VARIABLE}_{name.upper()}"
+        parser.add_argument(
+            f"--{name}",
+            metavar="FILE",
+            default=os.environ.get(variable) or None,
+            help=f"{what}, PEM (default ${variable})",
+        )
+    variable = f"{TLS_VARIABLE}_SERVER_NAME"
+    parser.add_argument(
+        "--server-name",
+        metavar="NAME",
+        default=os.environ.get(variable, ""),
+        help=f"name in the server's certificate, when it is not that of the address "
+        f"(default ${variable})",
+    )
+
+
+def tls_of(arguments: argparse.Namespace) -> Tls | None:
+    """What the arguments say about TLS; None without."""
+    files = (arguments.ca, arguments.cert, arguments.key)
+    if not arguments.tls and not any(files):
+        return None
+    return Tls(*files, server_name=arguments.server_name)
 
 
 def add_generation(parser: argparse.ArgumentParser) -> None:
@@ -123,8 +164,17 @@ def attach(kind: str, path: str) -> Part:
 
 
 def connect(arguments: argparse.Namespace) -> Client:
-    """A client of the gateway that the arguments name."""
-    return Client(arguments.address, api_key=os.environ.get(API_KEY_VARIABLE))
+    """A client of the gateway that the arguments name. Errors: UsageError."""
+    return connected(Client, arguments)
+
+
+def connected(kind: type[_Client], arguments: argparse.Namespace) -> _Client:
+    """A client of that kind, of the server that the arguments name. Errors: UsageError."""
+    key = os.environ.get(API_KEY_VARIABLE)
+    try:
+        return kind(arguments.address, api_key=key, tls=tls_of(arguments))
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from error
 
 
 def count(value: str) -> int:

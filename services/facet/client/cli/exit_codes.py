@@ -43,12 +43,23 @@ def of(error: FacetApiError) -> ExitCode:
 
 
 def describe(
-    error: FacetApiError, address: str, *, server: str = "gateway", option: str = "--address"
+    error: FacetApiError,
+    address: str,
+    *,
+    server: str = "gateway",
+    option: str = "--address",
+    is_tls: bool = False,
 ) -> str:
     """The failure in one line; `option` is the one that names the server."""
     # The code as reason means no ErrorInfo: nothing that speaks Facet said it.
     if error.reason == grpc.StatusCode.UNAVAILABLE.name:
-        return f"no {server} answers at {address}: start one (make run), or name it with {option}"
+        if is_tls:
+            why = " ".join(error.message.split())
+            return f"no {server} answers over TLS at {address}, see --tls and --ca: {why}"
+        return (
+            f"no {server} answers at {address}: start one (make run), or name it with {option}, "
+            "and with --tls when it wants TLS"
+        )
     line = f"{error.reason}: {error.message}"
     for violation in error.violations:
         if violation.description not in error.message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 from facet.client.tls import Tls
 
@@ -42,7 +43,7 @@ def addresses_of(target: str) -> list[str]:
     return addresses
 
 
-def channel_options(address: str, tls: Tls | None = None) -> tuple[tuple[str, int | str], ...]:
+def channel_options(address: str, tls: Tls | None = None) -> tuple[tuple[str, Any], ...]:
     """Options of a channel to `address`, a host:port."""
     options = _OPTIONS + _NO_PROXY if _is_loopback(address) else _OPTIONS
     return (*options, *(tls.options() if tls else ()))

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any, cast
 
 from facet import __version__
 from facet.client.cli import admin, chat, exit_codes, generate, models, plan, services
@@ -25,7 +26,7 @@ from facet.client.errors import FacetApiError, StreamCorruptedError
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `facet`; ends by SystemExit with one of `ExitCode`."""
     arguments = build_parser().parse_args(argv)
-    warnings.showwarning = _warn
+    warnings.showwarning = cast("Any", _warn)
     try:
         sys.exit(_run(arguments))
     except BrokenPipeError:
@@ -86,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _warn(message: Warning | str, *_: object) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"facet: {message}", file=sys.stderr)
 
 

@@ -14,6 +14,7 @@ from facet.core.errors import StoreUnavailableError
 from facet.queue.answers import store_unavailable
 from facet.queue.media import RedisMediaStore
 from facet.queue.redis_queue import RedisQueue
+from facet.queue.store import Store
 from facet.queue.values import State, Verdict
 from tests.support.queue_contract.world import TENANT, append, claim, finish, submission
 
@@ -49,9 +50,9 @@ async def live_whole_life(queue: RedisQueue) -> None:
     await in_time(queue.sweep())
 
 
-async def keep_media(url: str, count: int = 1) -> None:
+async def keep_media(at: Store | str, count: int = 1) -> None:
     """Put media and get them back; each call within its bound."""
-    store = RedisMediaStore.connect(url, release="topology")
+    store = RedisMediaStore.connect(at, release="topology")
     try:
         data = {secrets.token_hex(8): secrets.token_bytes(1_000) for _ in range(count)}
         for key, content in data.items():

@@ -30,6 +30,16 @@ class TlsConnection(Connection):
         super().__init__(**options)
         self._contexts = contexts
 
+    async def disconnect(  # type: ignore[override]
+        self,
+        nowait: bool = False,
+        **others: Any,
+    ) -> None:
+        """See `Connection.disconnect`; at once it does not wait for the server's farewell."""
+        if nowait and self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(nowait, **others)
+
     def _connection_arguments(self) -> dict[str, Any]:
         return {"host": self.host, "port": self.port, "ssl": self._contexts.value()}
 

@@ -127,8 +127,8 @@ def _fetch_token(host: str) -> tuple[str, float]:
     connection = http.client.HTTPConnection(host, timeout=_ASK_SECONDS)
     try:
         connection.request("GET", _TOKEN_PATH, headers={"Metadata-Flavor": "Google"})
-        response = connection.getresponse()
-        body = response.read(1 << 16)
+        with connection.getresponse() as response:
+            body = response.read(1 << 16)
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:

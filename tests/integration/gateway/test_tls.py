@@ -24,6 +24,7 @@ from tests.integration.gateway.requests import generation_id_of, next_of, rest_o
 from tests.integration.gateway.scripted_worker import ScriptedWorker
 from tests.support.authority import Authority, SecretVolume
 from tests.support.redis_server import RedisServer
+from tests.support.tls_redis import TlsRedis
 
 pytestmark = pytest.mark.integration
 
@@ -263,6 +264,32 @@ async def test_health_alone_is_served_in_plain_text_when_it_has_a_listener(
                 await method(b"", timeout=CALL_SECONDS)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert await served.admits(ca.certificate)
+
+
+async def test_the_gateway_stays_and_serves_later_when_the_store_refuses_its_password(
+    tmp_path: Path, ca: Authority
+) -> None:
+    redis = TlsRedis(tmp_path / "redis", ca)
+    redis.protect("right-secret")
+    volume = SecretVolume(tmp_path / "secret", ca=ca.certificate, password=b"wrong-secret")
+    settings = {
+        "redis_ca_file": volume["ca"],
+        "redis_credentials": "file",
+        "redis_password_file": volume["password"],
+    }
+    try:
+        async with (
+            gateway(tmp_path / "log", redis.url, **settings) as served,
+            grpc.aio.insecure_channel(served.addresses["grpc"]) as channel,
+        ):
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert (await next_of(watch)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            assert "redis_password_file" in served.log
+            volume.swap(ca=ca.certificate, password=b"right-secret")
+            assert (await next_of(watch)).status == health_pb2.HealthCheckResponse.SERVING
+            assert "-secret" not in served.log
+    finally:
+        redis.stop()
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")

@@ -14,7 +14,12 @@ from tools.checks import ROOT
 pytestmark = pytest.mark.integration
 
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
-SERVICES = {"gateway.Dockerfile": "facet.gateway", "worker-cpu.Dockerfile": "facet.worker"}
+SERVICES = {
+    "autoscaler.Dockerfile": "facet.autoscaler",
+    "gateway.Dockerfile": "facet.gateway",
+    "worker-cpu.Dockerfile": "facet.worker",
+    "worker.Dockerfile": "facet.worker",
+}
 
 
 def test_there_is_one_for_every_image_of_the_chart() -> None:

@@ -55,6 +55,8 @@ def _answers(*command: str) -> bool:
 
 def revision() -> str:
     """The commit that is built, `unknown` outside a checkout."""
+    if not shutil.which("git"):
+        return "unknown"
     done = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )

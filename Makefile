@@ -15,6 +15,9 @@ VENV_PYTHON := .venv/bin/python
 # What demo, chaos, chaos-vllm and rollout-check draw from, and which model demo and run serve.
 SEED ?= 0
 PROFILE ?= nano-cpu
+# Where images are pushed, and under which tag; the project's version where it is empty.
+REGISTRY ?=
+TAG ?=
 # More arguments for pytest: make test-unit PYTEST_ARGS="-k queue -x"
 PYTEST_ARGS ?=
 PYTEST := $(VENV_PYTHON) -m pytest $(PYTEST_ARGS)
@@ -86,6 +89,12 @@ verify: setup-dev ## Prove that generated and pinned files agree with their sour
 	@$(VENV_PYTHON) -m tools.verify
 helm-lint: setup-dev ## helm lint --strict over the chart with every set of CI values
 	@$(VENV_PYTHON) -m tools.helm lint
+
+.PHONY: image-check images
+image-check: setup-dev ## Build images, answer a request from them as a random UID (root, buildah)
+	@$(VENV_PYTHON) -m tools.images.check
+images: ## Build all images and push them: REGISTRY=host/project/repository (TAG=version)
+	@$(PYTHON) -m tools.images.build --registry "$(REGISTRY)" --tag "$(TAG)"
 
 .PHONY: clean
 clean: ## Remove what builds, tests and nodes left behind; .venv stays

@@ -3,30 +3,29 @@
 # Runs as UID 10001, as any other UID of group 0 too, and with a read-only root file system.
 ARG BASE=python:3.11.14-slim-bookworm
 
-FROM ${BASE} AS build
+# Locks come before the source, and packages are a layer of their own: a change of code fetches and
+# pulls none of them.
+FROM ${BASE} AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# Locks come before the source: a change of code reuses the layer of the packages.
-COPY requirements/build.txt requirements/gateway.txt requirements/
-RUN python -m venv /opt/facet \
- && /opt/facet/bin/python -m pip install --no-deps --require-hashes -r requirements/gateway.txt \
- && python -m pip install --no-deps --require-hashes -r requirements/build.txt
+RUN python -m venv /opt/build && python -m venv --without-pip /opt/facet
+COPY requirements/gateway.txt requirements/
+RUN /opt/build/bin/pip --python /opt/facet install --no-deps --require-hashes -r requirements/gateway.txt
+
+FROM packages AS source
+COPY requirements/build.txt requirements/
+RUN /opt/build/bin/pip install --no-deps --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY services services
-RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
- && /opt/facet/bin/python -m pip install --no-deps --no-index /tmp/wheels/*.whl
+# Only workers read the weights of the test model.
+RUN /opt/build/bin/pip install --no-deps --no-build-isolation --target /opt/source . \
+ && rm -r /opt/source/bin /opt/source/facet/nano/*/model.safetensors
 
 FROM ${BASE}
-ARG VERSION=0.1.0
-ARG REVISION=unknown
-LABEL org.opencontainers.image.title="facet-gateway" \
-      org.opencontainers.image.description="gRPC gateway of Facet" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
-RUN useradd --uid 10001 --gid 0 --home-dir /var/lib/facet --create-home --shell /usr/sbin/nologin facet \
- && chmod 0770 /var/lib/facet
-COPY --from=build /opt/facet /opt/facet
+RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /var/lib/facet --shell /usr/sbin/nologin facet \
+ && install -d -m 0770 -o 10001 -g 0 /var/lib/facet
+COPY --from=packages /opt/facet /opt/facet
+COPY --from=source /opt/source /opt/facet/lib/python3.11/site-packages
 # USER and LOGNAME answer for UIDs without a passwd entry.
 ENV PATH=/opt/facet/bin:$PATH \
     HOME=/var/lib/facet USER=facet LOGNAME=facet \
@@ -35,8 +34,16 @@ ENV PATH=/opt/facet/bin:$PATH \
 VOLUME ["/tmp"]
 WORKDIR /var/lib/facet
 USER 10001:0
-EXPOSE 8470
+# Clients; operators where FACET_GATEWAY_ADMIN_LISTEN names it.
+EXPOSE 8470 8471
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-m", "facet.core.health_probe", "127.0.0.1:8470"]
 ENTRYPOINT ["python", "-m", "facet.gateway"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="facet-gateway" \
+      org.opencontainers.image.description="gRPC gateway of Facet" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

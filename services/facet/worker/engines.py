@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from facet import nano
 from facet.core.models import NANO, ModelCard
+from facet.worker.engine.nvidia_driver import check_driver
 from facet.worker.engine.port import Engine
 from facet.worker.engine.simulated import SimulatedEngine, SimulatedOptions
 from facet.worker.engine.vllm_process import available_cpus, prepare_environment
@@ -46,6 +47,7 @@ def _simulated(settings: WorkerSettings, card: ModelCard) -> Engine:
 
 
 def _vllm(settings: WorkerSettings, card: ModelCard) -> Engine:
+    check_driver()
     # Nano's matrices are too small to share: on two cores one thread makes twice the tokens.
     own_threads = available_cpus() if settings.target_dir else 1
     prepare_environment(

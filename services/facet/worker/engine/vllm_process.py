@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from facet.worker.engine.child_processes import own_child_processes
 
@@ -30,17 +31,23 @@ def prepare_environment(*, kv_cache_gib: int, cpu_threads: int) -> None:
     own_child_processes()
 
 
-def available_cpus() -> int:
-    """CPUs that this process may use: its affinity, capped by the cgroup's quota."""
+def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPUs that this process may use: its affinity, capped by the quota of its container.
+
+    `cgroup` is where the container sees its own control group, of either version.
+    """
     count = len(os.sched_getaffinity(0))
-    quota = _cgroup_quota()
+    quota = _quota(cgroup)
     return max(1, count if quota is None else min(count, int(quota)))
 
 
-def _cgroup_quota() -> float | None:
+def _quota(cgroup: Path) -> float | None:
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            limit, period = file.read().split()
+        limit, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
-        return None
-    return None if limit == "max" else int(limit) / int(period)
+        try:
+            limit = (cgroup / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
+        except OSError:
+            return None
+    return int(limit) / int(period) if limit.isdigit() else None

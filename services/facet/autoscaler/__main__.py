@@ -1,0 +1,5 @@
+"""`python -m facet.autoscaler`."""
+
+from facet.autoscaler.app import main
+
+main()

@@ -1,0 +1,84 @@
+"""The autoscaler's composition root: parse, validate, compose, run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NoReturn
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from pydantic import ValidationError
+
+from facet.autoscaler.holding_scaler import REASON, HoldingScaler
+from facet.autoscaler.settings import AutoscalerSettings
+from facet.core.logs import configure_logs
+
+_STOP_SECONDS = 1.0
+"""Calls that still run may end for so long; KEDA repeats what was cut."""
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exits with 2 and one line when it cannot start."""
+    try:
+        settings = AutoscalerSettings()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = "_".join(str(part) for part in fault["loc"]).upper()
+        _refuse(f"FACET_AUTOSCALER_{name}: {fault['msg']}")
+    configure_logs(settings.log_level, service="autoscaler")
+    try:
+        asyncio.run(serve(settings))
+    except OSError as error:
+        _refuse(str(error))
+
+
+async def serve(settings: AutoscalerSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Errors: OSError when an address cannot be bound."""
+    _log.info("settings", **settings.effective())
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    ready = "READY"
+    async with AsyncExitStack() as stack:
+        if settings.mode == "external-scaler":
+            scaler = grpc.aio.server()
+            scaler.add_generic_rpc_handlers((HoldingScaler(),))
+            address = await stack.enter_async_context(_listening(scaler, settings.listen))
+            ready += f" scaler={address}"
+        if settings.health_listen:
+            server = grpc.aio.server()
+            servicer = health.aio.HealthServicer()
+            await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+            health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+            address = await stack.enter_async_context(_listening(server, settings.health_listen))
+            ready += f" health={address}"
+        _log.warning("autoscaler.holding", reason=REASON)
+        sys.stdout.write(f"{ready}\n")
+        sys.stdout.flush()
+        await stopped.wait()
+
+
+@asynccontextmanager
+async def _listening(server: grpc.aio.Server, listen: str) -> AsyncIterator[str]:
+    """Serve while the context is open; yields the bound `host:port`."""
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
+    await server.start()
+    try:
+        yield f"{listen.rpartition(':')[0]}:{port}"
+    finally:
+        await server.stop(_STOP_SECONDS)
+
+
+def _refuse(reason: str) -> NoReturn:
+    sys.stderr.write(f"facet autoscaler: {reason}\n")
+    raise SystemExit(2)

@@ -1,0 +1,44 @@
+"""Settings of the autoscaler, read once from the environment at start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from facet.core.settings import ServiceSettings, settings_config
+
+
+class AutoscalerSettings(ServiceSettings):
+    """Environment variables `FACET_AUTOSCALER_<FIELD>`."""
+
+    model_config = settings_config("AUTOSCALER")
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Where the queues are; secret because it may hold a password."""
+
+    release: str = "default"
+    """Part of every Redis key."""
+
+    model: str = "nano"
+    """Model whose pools are scaled."""
+
+    mode: Literal["external-scaler", "standalone"] = "external-scaler"
+    """Who writes the number of replicas: KEDA, which asks on `listen`, or this service itself."""
+
+    listen: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] = "127.0.0.1:8472"
+    """Address of KEDA's external scaler, `host:port`; port 0 takes a free one. Standalone serves
+    none."""
+
+    health_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """Address of the gRPC health service, `host:port`; empty for none."""
+
+    pools_file: Path | None = None
+    """The pools of workers, which the chart writes."""
+
+    namespace: str = "default"
+    """Namespace of the pools in Kubernetes."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""

@@ -1,0 +1,1 @@
+"""The container images: which there are, how they are built, and a check that runs them."""

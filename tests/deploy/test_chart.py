@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 GATEWAY, WORKER, REDIS = (
     "Deployment/facet-gateway",
-    "Deployment/facet-worker",
+    "Deployment/facet-worker-nano-cpu",
     "StatefulSet/facet-redis",
 )
 WORKLOADS = [GATEWAY, WORKER, REDIS]
@@ -94,7 +94,7 @@ def test_images_are_pinned(render: Renderer, workload: str) -> None:
 def test_the_digest_wins_when_tag_and_digest_are_given(render: Renderer) -> None:
     image = {"repository": "mine", "tag": "1", "digest": "sha256:" + "a" * 64}
 
-    assert render({"worker": {"image": image}}).container(WORKER)["image"] == (
+    assert render({"worker": {"image": {"cpu": image}}}).container(WORKER)["image"] == (
         "mine@sha256:" + "a" * 64
     )
 

@@ -44,10 +44,13 @@ annotations:
 
 {{/* Image reference; arguments: root, image. */}}
 {{- define "facet.image" -}}
+{{- $registry := dig "imageRegistry" "" (default dict .root.Values.global) | trimSuffix "/" -}}
+{{- $repository := .image.repository -}}
+{{- if $registry -}}{{- $repository = printf "%s/%s" $registry $repository -}}{{- end -}}
 {{- if .image.digest -}}
-{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- printf "%s:%s" $repository (default .root.Chart.AppVersion .image.tag) -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,0 +1,177 @@
+"""Pools of workers: what a profile brings, what a pool overrides, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.conftest import Render, Renderer
+from tools.helm import CHART
+
+pytestmark = pytest.mark.integration
+
+PROFILES: dict[str, Any] = yaml.safe_load((CHART / "files" / "profiles.yaml").read_text())
+ONE = "Deployment/facet-worker-one"
+
+
+def pooled(render: Renderer, *pools: dict[str, Any], **values: Any) -> Render:
+    """The chart with these pools; the first is named `one` where it says nothing else."""
+    model = PROFILES[pools[0]["profile"]]["model"]
+    named = [{"name": "one", **pool} for pool in pools]
+    return render({"model": model, "pools": named, **values})
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_pool_takes_all_from_its_profile_when_it_says_nothing(
+    render: Renderer, profile: str
+) -> None:
+    data = PROFILES[profile]
+    chart = pooled(render, {"profile": profile})
+    pod, container = chart.pod(ONE), chart.container(ONE)
+    image = "facet-worker:" if data["device"] == "gpu" else "facet-worker-cpu:"
+
+    assert container["resources"] == data["resources"]
+    assert container["image"].startswith(image)
+    assert pod.get("nodeSelector", {}) == data["nodeSelectors"][0]
+    assert pod.get("tolerations", []) == data["tolerations"]
+    assert chart.env(ONE)["FACET_WORKER_PROFILE"] == profile
+    assert ("FACET_WORKER_CPU_THREADS" in chart.env(ONE)) is (data["device"] == "cpu")
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= data["startSeconds"]
+    assert chart[ONE]["spec"]["progressDeadlineSeconds"] > data["startSeconds"]
+    downloads = data["downloadBytes"] > 0
+    assert ("FACET_WORKER_WEIGHTS_CACHE" in chart.env(ONE)) is downloads
+    assert ("NetworkPolicy/facet-worker-one-weights" in chart) is downloads
+
+
+def test_pools_are_apart_when_there_are_two(render: Renderer) -> None:
+    chart = pooled(
+        render,
+        {"profile": "w4a16", "replicas": 3},
+        {"profile": "fp8", "name": "two", "accelerator": "nvidia-rtx-pro-6000", "spot": True},
+    )
+    one, two = chart[ONE]["spec"], chart["Deployment/facet-worker-two"]["spec"]
+
+    assert (one["replicas"], two["replicas"]) == (3, 1)
+    assert one["selector"] != two["selector"]
+    for name in ("one", "two"):
+        budget = chart[f"PodDisruptionBudget/facet-worker-{name}"]["spec"]
+        assert budget["selector"]["matchLabels"]["facet/pool"] == name
+    pod = two["template"]["spec"]
+    assert pod["nodeSelector"] == {
+        "cloud.google.com/gke-accelerator": "nvidia-rtx-pro-6000",
+        "cloud.google.com/gke-spot": "true",
+    }
+    assert "cloud.google.com/gke-spot" in {t["key"] for t in pod["tolerations"]}
+
+
+def test_a_pool_wins_over_the_common_values(render: Renderer) -> None:
+    resources = {"requests": {"cpu": "9"}, "limits": {"memory": "9Gi", "cpu": "9"}}
+    chart = pooled(
+        render,
+        {"profile": "nano-cpu", "drainSeconds": 0, "resources": resources, "replicas": 0},
+        worker={"drainSeconds": 20, "replicas": 4},
+    )
+
+    assert chart.env(ONE)["FACET_WORKER_DRAIN_SECONDS"] == "0"
+    assert chart.container(ONE)["resources"] == resources
+    assert chart[ONE]["spec"]["replicas"] == 0
+
+
+def test_weights_are_read_from_the_volume_when_there_is_one(render: Renderer) -> None:
+    volume = {"csi": {"driver": "gcsfuse.csi.storage.gke.io", "readOnly": True}}
+    chart = pooled(render, {"profile": "bf16", "weights": {"volume": volume, "path": "a/b"}})
+    (mounted,) = [v for v in chart.pod(ONE)["volumes"] if v["name"] == "weights"]
+    (mount,) = [m for m in chart.container(ONE)["volumeMounts"] if m["name"] == "weights"]
+
+    assert mounted == {"name": "weights", **volume}
+    assert mount["readOnly"] is True
+    assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "/weights/a/b"
+    assert chart.env(ONE)["FACET_WORKER_OFFLINE"] == "true"
+    annotations = chart[ONE]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["gke-gcsfuse/volumes"] == "true"
+
+
+def test_the_token_is_a_reference_when_weights_are_downloaded(render: Renderer) -> None:
+    pool = {"profile": "w4a16", "weights": {"tokenSecret": "hub"}}
+
+    assert pooled(render, pool).env(ONE)["HF_TOKEN"] == {
+        "secretKeyRef": {"name": "hub", "key": "token"}
+    }
+
+
+def test_nothing_is_downloaded_when_weights_are_streamed(render: Renderer) -> None:
+    pool = {
+        "profile": "bf16",
+        "loadFormat": "runai_streamer",
+        "weights": {"source": "gs://bucket/bf16"},
+    }
+    chart = pooled(render, pool)
+
+    assert chart.env(ONE)["FACET_WORKER_LOAD_FORMAT"] == "runai_streamer"
+    assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "gs://bucket/bf16"
+    assert "FACET_WORKER_WEIGHTS_CACHE" not in chart.env(ONE)
+    assert "NetworkPolicy/facet-worker-one-weights" in chart
+
+
+def test_a_scaler_is_the_one_writer_of_replicas_when_the_mode_is_hpa(render: Renderer) -> None:
+    pool = {"profile": "nano-cpu", "min": 1, "max": 4}
+    chart = pooled(render, pool, autoscaler={"mode": "hpa", "targetCpuPercent": 50})
+    scaler = chart["HorizontalPodAutoscaler/facet-worker-one"]["spec"]
+
+    assert "replicas" not in chart[ONE]["spec"]
+    assert scaler["scaleTargetRef"]["name"] == "facet-worker-one"
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 4)
+    assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+
+
+def test_images_come_from_the_registry_when_one_is_given(render: Renderer) -> None:
+    chart = render({"global": {"imageRegistry": "registry.example.com/x/"}})
+
+    for workload in ("Deployment/facet-gateway", "Deployment/facet-worker-nano-cpu"):
+        assert chart.container(workload)["image"].startswith("registry.example.com/x/facet-")
+
+
+HPA = {"autoscaler": {"mode": "hpa"}}
+
+
+@pytest.mark.parametrize(
+    ("pools", "values", "said"),
+    [
+        ([{"profile": "nano-cpu"}, {"profile": "nano-cpu"}], {}, "two are named one"),
+        ([{"profile": "nano-cpu"}], {"model": "gemma-4-12b"}, "which serves nano"),
+        ([{"profile": "w4a16", "spot": True, "drainSeconds": 9}], {}, "drainSeconds to 8"),
+        ([{"profile": "w4a16", "weights": {"volume": {"emptyDir": {}}, "source": "x/y"}}], {},
+         "in weights.volume"),
+        ([{"profile": "nano-cpu", "min": 1}], {}, "nothing scales it"),
+        ([{"profile": "nano-cpu", "min": 1, "max": 2, "replicas": 1}], HPA,
+         "autoscaler.mode hpa writes their number"),
+        ([{"profile": "nano-cpu"}], HPA, "needs min and max"),
+        ([{"profile": "nano-cpu", "min": 3, "max": 2}], HPA, "above its max"),
+        ([{"profile": "nano-cpu", "min": 0, "max": 2}], HPA, "cannot scale one to zero"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_told_when_a_pool_cannot_be(
+    render: Renderer, pools: list[dict[str, Any]], values: dict[str, Any], said: str
+) -> None:
+    assert said in pooled(render, *pools, **values).refusal
+
+
+@pytest.mark.parametrize(
+    ("pool", "said"),
+    [
+        ({"profile": "int2"}, "profile"),
+        ({"profile": "nano-cpu", "name": "Upper"}, "name"),
+        ({"profile": "nano-cpu", "weights": {"volume": {"a": {}, "b": {}}}}, "volume"),
+        ({"profile": "nano-cpu", "weights": {"path": "/absolute"}}, "path"),
+    ],
+)
+def test_the_schema_refuses_when_a_pool_is_wrong(
+    render: Renderer, pool: dict[str, Any], said: str
+) -> None:
+    refusal = render({"pools": [{"name": "one", **pool}]}).refusal
+
+    assert "schema" in refusal
+    assert said in refusal

@@ -24,8 +24,16 @@ SERVICES: list[tuple[str, str, type[ServiceSettings]]] = [
     ("Deployment/facet-worker-nano-cpu", "FACET_WORKER_", WorkerSettings),
 ]
 
-# Rendered for every pool; a worker that does not have one of them as a field ignores it.
-POOL_FIELDS = {"profile", "pool", "weights", "drafter_weights", "weights_cache", "offline"}
+# Rendered already; a service that does not have one of them as a field ignores it.
+COMING_FIELDS = {
+    "profile",
+    "pool",
+    "weights",
+    "drafter_weights",
+    "weights_cache",
+    "offline",
+    "health_listen",
+}
 
 
 def rendered(chart: Render, workload: str) -> dict[str, str]:
@@ -52,7 +60,7 @@ def test_every_variable_is_a_field_of_the_settings(
     for name in names:
         assert name.startswith(prefix), name
         field = name.removeprefix(prefix).lower()
-        assert field in model.model_fields or field in POOL_FIELDS, name
+        assert field in model.model_fields or field in COMING_FIELDS, name
 
 
 @pytest.mark.parametrize(("workload", "prefix", "model"), SERVICES)
@@ -84,7 +92,7 @@ def test_operators_are_served_on_a_port_of_their_own_when_enabled(render: Render
     admin = on["Service/facet-gateway-admin"]["spec"]
     assert (admin["type"], [port["port"] for port in admin["ports"]]) == ("ClusterIP", [9000])
     names = {port["name"]: port["containerPort"] for port in on.container(gateway)["ports"]}
-    assert names == {"grpc": 8470, "admin": 9000}
+    assert names == {"grpc": 8470, "health": 8474, "admin": 9000}
     for public in ("Service/facet-gateway", "Service/facet-gateway-headless"):
         assert [port["targetPort"] for port in on[public]["spec"]["ports"]] == ["grpc"]
 

@@ -1,0 +1,34 @@
+{{- define "facet.tlsSecret" -}}
+{{- default (printf "%s-gateway-tls" (include "facet.fullname" .)) .Values.gateway.tls.existingSecret -}}
+{{- end -}}
+
+{{/* Environment of TLS and signed tokens; arguments: root. */}}
+{{- define "facet.gatewaySecurityEnv" -}}
+{{- $tls := .Values.gateway.tls -}}
+{{- if $tls.enabled }}
+- name: FACET_GATEWAY_TLS_CERTIFICATE_FILE
+  value: /etc/facet/tls/tls.crt
+- name: FACET_GATEWAY_TLS_KEY_FILE
+  value: /etc/facet/tls/tls.key
+{{- if $tls.clientCaSecret }}
+- name: FACET_GATEWAY_TLS_CLIENT_CA_FILE
+  value: /etc/facet/client-ca/ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.oidc }}
+{{- if .issuer }}
+- name: FACET_GATEWAY_OIDC_ISSUER
+  value: {{ .issuer | quote }}
+- name: FACET_GATEWAY_OIDC_AUDIENCE
+  value: {{ .audience | quote }}
+- name: FACET_GATEWAY_OIDC_JWKS
+  value: {{ .jwks | quote }}
+{{- range $field, $value := dict "TENANT_CLAIM" .tenantClaim "ROLES_CLAIM" .rolesClaim "ADMIN_ROLE" .adminRole }}
+{{- with $value }}
+- name: FACET_GATEWAY_OIDC_{{ $field }}
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -58,3 +58,35 @@ def test_the_reason_is_told_when_values_contradict(
     render: Renderer, gateway: dict[str, Any], said: str
 ) -> None:
     assert said in render({"gateway": gateway}).refusal
+
+
+@pytest.mark.parametrize("workload", [GATEWAY, "Deployment/facet-worker-nano-cpu"])
+def test_the_ca_of_redis_is_mounted_when_one_is_given(render: Renderer, workload: str) -> None:
+    chart = render(
+        {
+            "redis": {
+                "auth": {"existingSecret": ""},
+                "embedded": {"enabled": False},
+                "external": {"existingSecret": "url", "caSecret": "ca", "credentials": "gcp-iam"},
+            },
+            "networkPolicy": {"redisCidrs": ["10.0.0.3/32"]},
+        }
+    )
+    env = {name.split("_", 2)[2]: value for name, value in chart.env(workload).items()}
+    (volume,) = [v for v in chart.pod(workload)["volumes"] if v["name"] == "redis-ca"]
+    (mount,) = [m for m in chart.container(workload)["volumeMounts"] if m["name"] == "redis-ca"]
+
+    assert volume["secret"]["secretName"] == "ca"
+    assert env["REDIS_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert env["REDIS_CREDENTIALS"] == "gcp-iam"
+
+
+def test_one_request_is_sent_when_the_test_has_a_key(render: Renderer) -> None:
+    chart = render({"test": {"apiKeySecret": "client"}})
+    (container,) = chart["Pod/facet-test"]["spec"]["containers"]
+
+    assert container["command"][:4] == ["python", "-m", "facet.client", "generate"]
+    assert {"name": "FACET_ADDRESS", "value": "facet-gateway:8470"} in container["env"]
+    assert "Pod/facet-test" not in render()
+    both = {"test": {"apiKeySecret": "c"}, "gateway": {"tls": MANAGED}}
+    assert "speaks no TLS" in render(both).refusal

@@ -78,6 +78,12 @@ annotations:
     secretKeyRef:
       name: {{ .root.Values.redis.external.existingSecret }}
       key: {{ .root.Values.redis.external.secretKey }}
+- name: FACET_{{ .service }}_REDIS_CREDENTIALS
+  value: {{ .root.Values.redis.external.credentials }}
+{{- if .root.Values.redis.external.caSecret }}
+- name: FACET_{{ .service }}_REDIS_CA_FILE
+  value: /etc/facet/redis-ca/ca.crt
+{{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -125,4 +131,17 @@ seccompProfile:
 {{- end -}}
 {{- end -}}
 {{- with $placement }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{- define "facet.redisMount" -}}
+{{- if .Values.redis.external.caSecret -}}
+- {name: redis-ca, mountPath: /etc/facet/redis-ca, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{- define "facet.redisVolume" -}}
+{{- with .Values.redis.external.caSecret -}}
+- name: redis-ca
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end -}}
 {{- end -}}

@@ -76,6 +76,7 @@ async def test_tenant_and_role_are_the_tokens_when_it_is_good(
 async def test_token_passes_when_its_key_is_of_an_elliptic_curve(
     provider: IdentityProvider, tokens: OidcAuthenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await principal_of(tokens, provider.token())
     monkeypatch.setattr(key_set, "UNKNOWN_KEY_SECONDS", 0.0)
     provider.add("curve", ec.generate_private_key(ec.SECP256R1()))
     assert (await principal_of(tokens, provider.token("curve", algorithm="ES256"))).tenant == "acme"

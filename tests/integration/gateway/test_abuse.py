@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -29,6 +30,11 @@ def frame(kind: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, 0]) + bytes(4) + payload
 
 
+def raw(bench: Bench) -> Any:
+    """The channel, for bytes instead of messages."""
+    return bench.channel
+
+
 async def serves(bench: Bench) -> bool:
     answer = await HealthStub(bench.channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -45,7 +51,7 @@ async def test_call_is_ended_when_its_request_does_not_arrive(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(receiving, "RECEIVE_SECONDS", 0.3)
-    call = bench.channel.stream_stream(f"/facet.v1.InferenceService/{method}")(unsent())
+    call = raw(bench).stream_stream(f"/facet.v1.InferenceService/{method}")(unsent())
     code, info = await failure_of(call.read())
     assert (code, info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     assert await serves(bench)
@@ -56,7 +62,7 @@ async def test_a_health_call_is_ended_when_its_request_does_not_arrive(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(health_service, "RECEIVE_SECONDS", 0.3)
-    call = bench.channel.stream_stream(f"/grpc.health.v1.Health/{method}")(unsent())
+    call = raw(bench).stream_stream(f"/grpc.health.v1.Health/{method}")(unsent())
     code, _ = await failure_of(call.read())
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -66,19 +72,19 @@ async def test_reflection_is_ended_when_nothing_is_asked(
 ) -> None:
     monkeypatch.setattr(receiving, "CONVERSATION_SECONDS", 0.3)
     name = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    code, _ = await failure_of(bench.channel.stream_stream(name)(unsent()).read())
+    code, _ = await failure_of(raw(bench).stream_stream(name)(unsent()).read())
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_a_stranger_is_refused_before_the_request_is_sent(benches: BenchMaker) -> None:
     bench = await benches.start(KeyFileAuthenticator([]))
-    call = bench.channel.stream_stream("/facet.v1.InferenceService/GenerateContent")(unsent())
+    call = raw(bench).stream_stream("/facet.v1.InferenceService/GenerateContent")(unsent())
     code, _ = await failure_of(call.read())
     assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_bytes_are_refused_as_invalid_when_they_are_no_message(bench: Bench) -> None:
-    call = bench.channel.unary_unary("/facet.v1.InferenceService/GenerateContent")(b"\xff\xff")
+    call = raw(bench).unary_unary("/facet.v1.InferenceService/GenerateContent")(b"\xff\xff")
     code, info = await failure_of(call)
     assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 

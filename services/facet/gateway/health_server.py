@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 
 from facet.gateway.health_service import HealthService
+from facet.gateway.interceptor import StatusInterceptor
 from facet.gateway.server import bind, server_options
 
 MAX_MESSAGE_BYTES = 1 << 10
@@ -32,6 +33,7 @@ async def serving_health(listen: str, health: HealthService) -> AsyncIterator[st
             max_metadata_bytes=MAX_METADATA_BYTES,
             max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
+        interceptors=[StatusInterceptor()],
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     server.add_generic_rpc_handlers((health.handler(),))

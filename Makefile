@@ -14,6 +14,7 @@ endif
 VENV_PYTHON := .venv/bin/python
 # What demo, chaos, chaos-vllm and rollout-check draw from, and which model demo and run serve.
 SEED ?= 0
+FUZZ_INPUTS ?= 100000
 PROFILE ?= nano-cpu
 # Where images are pushed, and under which tag; the project's version where it is empty.
 REGISTRY ?=
@@ -65,6 +66,10 @@ bench-streams: setup-dev ## Delivery delay and memory of 200 and 1,000 streams o
 	@$(VENV_PYTHON) -m tools.bench.streams
 bench-readers: setup-dev ## Reading every log against reading one inbox, as Redis sees it (1 minute)
 	@$(VENV_PYTHON) -m tools.bench.readers
+
+.PHONY: fuzz
+fuzz: setup-dev ## Wrong messages, media, tokens and files through the real handlers (FUZZ_INPUTS=100000, SEED=0)
+	@FUZZ_INPUTS=$(FUZZ_INPUTS) SEED=$(SEED) $(VENV_PYTHON) -m tools.fuzz
 
 .PHONY: nano-train nano-eval
 nano-train: setup-dev ## Train the nano target and drafter anew (about an hour on 2 cores, resumable)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from facet.core.settings import ServiceSettings
+from facet.gateway.api_keys import KeyFileAuthenticator
 from facet.gateway.app import queue_limits
-from facet.gateway.authenticator import KeyFileAuthenticator, Principal
+from facet.gateway.authenticator import Principal
 from facet.gateway.settings import GatewaySettings
 from facet.queue.limits import QueueLimits
 from facet.worker.settings import WorkerSettings

@@ -10,7 +10,6 @@ from facet.core.tls import CertificateFiles
 from facet.gateway.admin_service import SERVICE, AdminQueue, AdminService
 from facet.gateway.authenticator import (
     Authenticator,
-    KeyFileAuthenticator,
     Metadata,
     Principal,
     is_loopback,
@@ -19,6 +18,7 @@ from facet.gateway.calls import service_handler
 from facet.gateway.server import bind, create_server, server_options
 
 MAX_MESSAGE_BYTES = 1 << 20
+MAX_METADATA_BYTES = 16 << 10
 MAX_DEADLINE_SECONDS = 60.0
 MAX_OPEN_CALLS = 16
 
@@ -34,7 +34,7 @@ class AdminAuthenticator:
         principal = await self._authenticator.authenticate(metadata)
         if not principal.is_admin:
             raise PermissionDeniedError(
-                f"the API key is one of tenant {principal.tenant}, not an operator's"
+                f"the credentials are those of tenant {principal.tenant}, not an operator's"
             )
         return principal
 
@@ -46,11 +46,11 @@ def check_admin_listener(listen: str, authenticator: Authenticator) -> None:
     """
     if not listen or is_loopback(listen):
         return
-    if not (isinstance(authenticator, KeyFileAuthenticator) and authenticator.has_admin):
+    if not authenticator.has_admin:
         raise ValueError(
             f"{listen} can be reached from other machines and no operator's key is configured: "
-            "add a line that ends with :admin to FACET_GATEWAY_API_KEYS_FILE, or have "
-            "FACET_GATEWAY_ADMIN_LISTEN on 127.0.0.1"
+            "add a line that ends with :admin to FACET_GATEWAY_API_KEYS_FILE, set "
+            "FACET_GATEWAY_OIDC_ADMIN_ROLE, or have FACET_GATEWAY_ADMIN_LISTEN on 127.0.0.1"
         )
 
 
@@ -73,7 +73,9 @@ async def serving_admin(
         [service_handler(SERVICE, methods, AdminAuthenticator(authenticator))],
         (SERVICE,),
         server_options(
-            max_message_bytes=MAX_MESSAGE_BYTES, max_deadline_seconds=MAX_DEADLINE_SECONDS
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_metadata_bytes=MAX_METADATA_BYTES,
+            max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
         max_open_calls=MAX_OPEN_CALLS,
     )

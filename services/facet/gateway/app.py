@@ -23,7 +23,8 @@ from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
 from facet.gateway.admin_server import check_admin_listener, serving_admin
-from facet.gateway.authenticator import Authenticator, choose_authenticator, is_loopback
+from facet.gateway.authentication import choose_authenticator, token_authenticator
+from facet.gateway.authenticator import Authenticator, is_loopback
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
 from facet.gateway.drain import drain
@@ -69,6 +70,7 @@ class Gateway:
     health: HealthService
     monitor: StoreMonitor
     open_calls: OpenCalls
+    authenticator: Authenticator
 
     async def drain(self) -> None:
         """Shut down as `facet.gateway.drain.drain` describes."""
@@ -86,7 +88,9 @@ def main() -> None:
     try:
         settings = GatewaySettings()
         cards = cards_of(settings.models)
-        authenticator = choose_authenticator(settings.listen, settings.api_keys_file)
+        authenticator = choose_authenticator(
+            settings.listen, settings.api_keys_file, token_authenticator(settings)
+        )
         check_admin_listener(settings.admin_listen, authenticator)
         settings.certificates()
         store = settings.store()
@@ -180,12 +184,13 @@ def compose(
         (*SERVICES, HEALTH_SERVICE),
         server_options(
             max_message_bytes=settings.max_message_bytes,
+            max_metadata_bytes=settings.max_metadata_bytes,
             max_deadline_seconds=settings.max_deadline_seconds,
         ),
         max_open_calls=settings.max_open_calls,
     )
     monitor = StoreMonitor([queue for _, queue in queues], health)
-    return Gateway(settings, server, catalogue, health, monitor, open_calls)
+    return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator)
 
 
 @asynccontextmanager
@@ -231,7 +236,10 @@ def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
 
 
 def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
-    loops: list[tuple[str, Loop]] = [("store monitor", gateway.monitor.run)]
+    loops: list[tuple[str, Loop]] = [
+        ("store monitor", gateway.monitor.run),
+        ("credentials", gateway.authenticator.run),
+    ]
     for route in gateway.catalogue.routes:
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import Message
 
-from facet.gateway.authenticator import Authenticator, Metadata, Principal
+from facet.gateway.authenticator import Gatekeeper, Metadata, Principal
+from facet.gateway.receiving import receive
 
 GENERATION_ID_KEY = "facet-generation-id"
 
@@ -82,30 +83,25 @@ class Streamed:
 
 
 def service_handler(
-    name: str, methods: Mapping[str, Unary | Streamed], authenticator: Authenticator
+    name: str, methods: Mapping[str, Unary | Streamed], gatekeeper: Gatekeeper
 ) -> grpc.GenericRpcHandler:
-    """Handlers of one service; no method runs before its caller is authenticated."""
+    """Handlers of one service; nothing is read of a request before its caller is authenticated."""
     return grpc.method_handlers_generic_handler(
-        name, {method: _handler(spec, authenticator) for method, spec in methods.items()}
+        name, {method: _handler(spec, gatekeeper) for method, spec in methods.items()}
     )
 
 
-def _handler(
-    spec: Unary | Streamed, authenticator: Authenticator
-) -> grpc.RpcMethodHandler[Any, Any]:
-    async def behaviour(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        principal = await authenticator.authenticate(context.invocation_metadata() or ())
+def _handler(spec: Unary | Streamed, gatekeeper: Gatekeeper) -> grpc.RpcMethodHandler[Any, Any]:
+    async def behaviour(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        principal = await gatekeeper.authenticate(context.invocation_metadata() or ())
+        request = await receive(spec.request_type, context)
         return await spec.method(request, GrpcCall(context, principal))
 
+    # As takers of a stream they run before the request is read: gRPC would read the whole of it
+    # into memory first, for whoever sends it and however long that takes.
     if isinstance(spec, Streamed):
-        return grpc.unary_stream_rpc_method_handler(
-            behaviour, request_deserializer=spec.request_type.FromString
-        )
-    return grpc.unary_unary_rpc_method_handler(
-        behaviour,
-        request_deserializer=spec.request_type.FromString,
-        response_serializer=_serialize,
-    )
+        return grpc.stream_stream_rpc_method_handler(behaviour)
+    return grpc.stream_unary_rpc_method_handler(behaviour, response_serializer=_serialize)
 
 
 def _serialize(message: Message) -> bytes:

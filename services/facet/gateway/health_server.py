@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import grpc
 
 from facet.gateway.health_service import HealthService
+from facet.gateway.interceptor import StatusInterceptor
 from facet.gateway.server import bind, server_options
 
 MAX_MESSAGE_BYTES = 1 << 10
+MAX_METADATA_BYTES = 16 << 10
 MAX_DEADLINE_SECONDS = 60.0
 MAX_CALLS = 64
 
@@ -27,8 +29,11 @@ async def serving_health(listen: str, health: HealthService) -> AsyncIterator[st
         return
     server = grpc.aio.server(
         options=server_options(
-            max_message_bytes=MAX_MESSAGE_BYTES, max_deadline_seconds=MAX_DEADLINE_SECONDS
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            max_metadata_bytes=MAX_METADATA_BYTES,
+            max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
+        interceptors=[StatusInterceptor()],
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     server.add_generic_rpc_handlers((health.handler(),))

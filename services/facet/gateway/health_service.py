@@ -10,11 +10,16 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2
 
-from facet.core.errors import StoreUnavailableError
+from facet.core.errors import QueueFullError, StoreUnavailableError
+from facet.gateway.receiving import receive
+from facet.queue.limits import FULL_RETRY_SECONDS
 from facet.queue.port import Observer
 
 SERVICE = "grpc.health.v1.Health"
 CHECK_INTERVAL_SECONDS = 1.0
+# Nobody has to say who he is to ask, so that these calls are kept few and short.
+MAX_WATCHERS = 500
+RECEIVE_SECONDS = 5.0
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Status = health_pb2.HealthCheckResponse
@@ -34,6 +39,7 @@ class HealthService:
         self._is_serving = False
         self._is_draining = False
         self._changed = asyncio.Event()
+        self._watchers = 0
 
     @property
     def is_serving(self) -> bool:
@@ -55,19 +61,31 @@ class HealthService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Handlers of `Check` and `Watch`; open to everybody, probes have no credentials."""
-        request_type, response_type = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+
+        async def check(requests: Any, context: Context) -> Any:
+            return await self.check(await _received(context), context)
+
+        async def watch(requests: Any, context: Context) -> None:
+            if self._watchers >= MAX_WATCHERS:
+                raise QueueFullError(
+                    f"{MAX_WATCHERS} calls watch the health of this gateway; use Check",
+                    retry_after_seconds=FULL_RETRY_SECONDS,
+                )
+            self._watchers += 1
+            try:
+                await self.watch(await _received(context), context)
+            finally:
+                self._watchers -= 1
+
+        serializer = _Status.SerializeToString
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                "Check": grpc.unary_unary_rpc_method_handler(
-                    self.check,
-                    request_deserializer=request_type.FromString,
-                    response_serializer=response_type.SerializeToString,
+                "Check": grpc.stream_unary_rpc_method_handler(
+                    check, response_serializer=serializer
                 ),
-                "Watch": grpc.unary_stream_rpc_method_handler(
-                    self.watch,
-                    request_deserializer=request_type.FromString,
-                    response_serializer=response_type.SerializeToString,
+                "Watch": grpc.stream_stream_rpc_method_handler(
+                    watch, response_serializer=serializer
                 ),
             },
         )
@@ -93,6 +111,10 @@ class HealthService:
         if service not in self._services:
             return _Status.SERVICE_UNKNOWN
         return _Status.SERVING if self._is_serving else _Status.NOT_SERVING
+
+
+async def _received(context: Context) -> Any:
+    return await receive(health_pb2.HealthCheckRequest, context, seconds=RECEIVE_SECONDS)
 
 
 class StoreMonitor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -10,11 +11,20 @@ import grpc
 import structlog
 
 from facet.core.errors import FacetError, InternalError, NotServedError, StoreUnavailableError
+from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+# By whether requests and responses are streams: what makes a handler, and its attribute.
+_SHAPES: dict[tuple[bool, bool], tuple[Callable[..., Handler], str]] = {
+    (False, False): (grpc.unary_unary_rpc_method_handler, "unary_unary"),
+    (False, True): (grpc.unary_stream_rpc_method_handler, "unary_stream"),
+    (True, False): (grpc.stream_unary_rpc_method_handler, "stream_unary"),
+    (True, True): (grpc.stream_stream_rpc_method_handler, "stream_stream"),
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -22,8 +32,8 @@ _log = structlog.get_logger(__name__)
 class StatusInterceptor(grpc.aio.ServerInterceptor):
     """Maps `FacetError` to its status and everything else to INTERNAL with an incident id.
 
-    A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. Methods
-    that take a stream of requests (reflection) pass through unchanged.
+    A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. One that
+    is written as a generator (reflection) lasts a bounded time.
     """
 
     async def intercept_service(
@@ -36,14 +46,10 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return _not_served(method)
-        if handler.request_streaming:
-            return handler
-        wrap = (
-            grpc.unary_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        wrap, name = _SHAPES[handler.request_streaming, handler.response_streaming]
+        behaviour = getattr(handler, name)
+        if inspect.isasyncgenfunction(behaviour):
+            behaviour = in_bounded_time(behaviour)
         return wrap(
             _guarded(method, behaviour),
             request_deserializer=handler.request_deserializer,

@@ -50,14 +50,39 @@ class GatewaySettings(StoreSettings):
     """Models served, as a JSON list; the first is the default of requests that name none."""
 
     api_keys_file: Path | None = None
-    """Lines `tenant:sha256-of-the-key[:weight=2][:admin]`, the digest in hexadecimal; without it
-    only loopback is served."""
+    """Lines `tenant:sha256-of-the-key[:weight=2][:expires=2030-12-31T00:00:00Z][:admin]`, digests
+    in hexadecimal, in a file or in the files of a directory; changes are in force within 2 s.
+    Without keys and tokens only loopback is served."""
+
+    oidc_issuer: str = ""
+    """Tokens (JWT) are accepted when their claim `iss` is exactly this; empty accepts none."""
+
+    oidc_audience: str = ""
+    """What a token's `aud` must be or hold."""
+
+    oidc_jwks: str = ""
+    """Where the issuer's public keys are: an https URL, or a file. http on this machine only."""
+
+    oidc_tenant_claim: Annotated[str, Field(min_length=1)] = "tenant"
+    """The claim that names the tenant, or its path with dots between."""
+
+    oidc_roles_claim: Annotated[str, Field(min_length=1)] = "roles"
+    """The claim that lists roles, or its path with dots between."""
+
+    oidc_admin_role: str = ""
+    """The role that makes an operator; empty makes none of tokens."""
+
+    oidc_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30.0
+    """What clocks of issuer and gateway may differ by."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
 
     max_message_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 30)] = 24 << 20
     """Largest gRPC message accepted."""
+
+    max_metadata_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 20)] = 16 << 10
+    """Most bytes of a call's metadata, as HTTP/2 counts them (names, values, 32 for each)."""
 
     max_inline_bytes: Annotated[int, Field(ge=1 << 10, le=1 << 30)] = 20 << 20
     """Most inline media bytes in one request, all parts together."""

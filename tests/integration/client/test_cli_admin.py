@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from facet.client.cli.admin import default_server
 from facet.client.cli.app import main
 from facet.client.cli.exit_codes import ExitCode
-from facet.gateway.authenticator import KeyFileAuthenticator
+from facet.gateway.api_keys import KeyFileAuthenticator
 from tests.integration.client.fake_gateway import FakeGateway
 from tests.integration.client.running_admin import RunningAdmin
 from tests.support.stocked_queue import DEAD, FINISHED, RUNNING, SECRET, WAITING, WORKER

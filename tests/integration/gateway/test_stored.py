@@ -14,7 +14,8 @@ from google.rpc import error_details_pb2
 
 from facet.api.v1 import inference_service_pb2 as pb
 from facet.core.errors import EngineFailedError
-from facet.gateway.authenticator import ApiKey, KeyFileAuthenticator, Principal
+from facet.gateway.api_keys import ApiKey, KeyFileAuthenticator
+from facet.gateway.authenticator import Principal
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import (
     details_of,

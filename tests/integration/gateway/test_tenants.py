@@ -13,7 +13,8 @@ from facet.api.v1.inference_service_pb2 import (
 )
 from facet.api.v1.model_service_pb2 import ListModelsRequest
 from facet.api.v1.model_service_pb2_grpc import ModelServiceStub
-from facet.gateway.authenticator import ApiKey, KeyFileAuthenticator, Principal
+from facet.gateway.api_keys import ApiKey, KeyFileAuthenticator
+from facet.gateway.authenticator import Principal
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import failure_of, generation_id_of, rest_of, streamed
 

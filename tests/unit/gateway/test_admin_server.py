@@ -9,7 +9,8 @@ import pytest
 
 from facet.core.errors import PermissionDeniedError, UnauthenticatedError
 from facet.gateway.admin_server import AdminAuthenticator, check_admin_listener
-from facet.gateway.authenticator import AnonymousAuthenticator, KeyFileAuthenticator
+from facet.gateway.api_keys import KeyFileAuthenticator
+from facet.gateway.authenticator import AnonymousAuthenticator
 
 pytestmark = pytest.mark.unit
 

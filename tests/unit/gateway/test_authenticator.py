@@ -8,13 +8,9 @@ from pathlib import Path
 import pytest
 
 from facet.core.errors import UnauthenticatedError
-from facet.gateway.authenticator import (
-    ANONYMOUS,
-    AnonymousAuthenticator,
-    KeyFileAuthenticator,
-    choose_authenticator,
-    is_loopback,
-)
+from facet.gateway.api_keys import KeyFileAuthenticator
+from facet.gateway.authentication import choose_authenticator
+from facet.gateway.authenticator import ANONYMOUS, AnonymousAuthenticator, is_loopback
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,9 @@ from facet.gateway.settings import GatewaySettings
 
 pytestmark = pytest.mark.unit
 
-SERVER = dict(server_options(max_message_bytes=1 << 20, max_deadline_seconds=600))
+SERVER = dict(
+    server_options(max_message_bytes=1 << 20, max_metadata_bytes=1 << 14, max_deadline_seconds=600)
+)
 CLIENT = dict(channel_options("far.away:8470"))
 TIME, TIMEOUT, PING_TIMEOUT = (
     "grpc.keepalive_time_ms",

@@ -78,6 +78,10 @@ def test_unknown_model_is_named_when_configured() -> None:
 
 
 def test_connection_age_spares_calls_when_deadlines_are_long() -> None:
-    options = dict(server_options(max_message_bytes=1 << 20, max_deadline_seconds=3600))
+    options = dict(
+        server_options(
+            max_message_bytes=1 << 20, max_metadata_bytes=1 << 14, max_deadline_seconds=3600
+        )
+    )
     assert options["grpc.max_connection_age_grace_ms"] >= 3600 * 1000
     assert options["grpc.max_receive_message_length"] == 1 << 20

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from facet import __version__
-from facet.client.cli import admin, chat, exit_codes, generate, models, plan, services
+from facet.client.cli import admin, chat, exit_codes, generate, keys, models, plan, services
 from facet.client.cli.arguments import (
     Parser,
     RefusedError,
@@ -55,6 +55,7 @@ def build_parser() -> Parser:
     add_connection(listing)
     listing.add_argument("--json", action="store_true", help="print a JSON list")
 
+    keys.add_commands(commands)
     plan.add_command(commands)
     admin.add_commands(commands)
 
@@ -109,6 +110,8 @@ def _dispatch(arguments: argparse.Namespace) -> None:
             generate.run(arguments)
         case "models":
             models.run(arguments)
+        case "keys":
+            keys.run(arguments)
         case "plan":
             plan.run(arguments)
         case "admin":

@@ -1,0 +1,90 @@
+"""A document over HTTP(S), read in a bounded time and to a bounded size."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit, urlunsplit
+
+FETCH_SECONDS = 5.0
+
+
+def fetcher(url: str, *, max_bytes: int) -> Callable[[], bytes]:
+    """What reads a URL, blocking for `FETCH_SECONDS` at most; redirects are not followed.
+
+    Errors: ValueError for a URL that is neither https nor of this machine. The reader's: OSError;
+    ValueError above `max_bytes`.
+    """
+    parts = urlsplit(url)
+    host, is_https = parts.hostname or "", parts.scheme == "https"
+    if not host or not (is_https or (parts.scheme == "http" and _is_loopback_host(host))):
+        raise ValueError(f"{url}: want an https URL (http on this machine only)")
+    port = parts.port or (443 if is_https else 80)
+    path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+
+    def fetch() -> bytes:
+        try:
+            with closing(socket.create_connection((host, port), FETCH_SECONDS)) as raw:
+                return _within_time(
+                    raw, lambda: _get(raw, host, path, is_https=is_https, max_bytes=max_bytes)
+                )
+        except HTTPException as error:
+            raise OSError(f"the server answered no HTTP: {type(error).__name__}") from error
+
+    return fetch
+
+
+def _within_time(raw: socket.socket, get: Callable[[], bytes]) -> bytes:
+    """Cut the connection after `FETCH_SECONDS`: timeouts of a socket are for one read each."""
+    with closing(raw.dup()) as same_connection:
+
+        def cut() -> None:
+            with suppress(OSError):
+                same_connection.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(FETCH_SECONDS, cut)
+        timer.daemon = True
+        began = time.monotonic()
+        timer.start()
+        try:
+            content = get()
+        except (OSError, HTTPException) as error:
+            if time.monotonic() - began >= FETCH_SECONDS:
+                raise TimeoutError(f"no whole answer within {FETCH_SECONDS:g} s") from error
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+    if time.monotonic() - began >= FETCH_SECONDS:
+        raise TimeoutError(f"no whole answer within {FETCH_SECONDS:g} s")
+    return content
+
+
+def _get(raw: socket.socket, host: str, path: str, *, is_https: bool, max_bytes: int) -> bytes:
+    with closing(HTTPConnection(host)) as connection:
+        connection.sock = raw
+        if is_https:
+            context = ssl.create_default_context()
+            connection.sock = context.wrap_socket(raw, server_hostname=host)
+        connection.request("GET", path, headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        if response.status != HTTPStatus.OK:
+            raise OSError(f"the server answered {response.status}")
+        content = response.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise ValueError(f"an answer of more than {max_bytes} bytes")
+        return content
+
+
+def _is_loopback_host(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -16,15 +16,15 @@ from datetime import timedelta
 import obstore
 from obstore.exceptions import (
     BaseError,
-    NotFoundError,
     PermissionDeniedError,
     PreconditionError,
     UnauthenticatedError,
 )
 from obstore.store import GCSStore
 
+from facet.weights.cached import CONFIG
 from facet.weights.digest import Digest
-from facet.weights.errors import AccessError, LocationError, PassingError
+from facet.weights.errors import AccessError, PassingError
 from facet.weights.location import BucketPrefix
 from facet.weights.transfer import RemoteFile
 from facet.weights.wanted import in_order
@@ -41,11 +41,6 @@ class BucketListing:
         self._store = store
         self._paths: dict[str, tuple[str, str]] = {}
         self.files = in_order(self._list())
-        if not self.files:
-            raise LocationError(
-                f"{location}: no safetensors or json below this prefix; name the folder that holds "
-                "config.json"
-            )
 
     @property
     def version(self) -> str:
@@ -65,6 +60,8 @@ class BucketListing:
     def _list(self) -> Iterator[RemoteFile]:
         prefix = f"{self.location.prefix}/" if self.location.prefix else ""
         with _errors(self.location):
+            # Of a refused list obstore tells no kind of error, of a refused object it does.
+            obstore.head(self._store, f"{prefix}{CONFIG}")
             for page in obstore.list(self._store, prefix=prefix or None):
                 for found in page:
                     name = found["path"].removeprefix(prefix)
@@ -77,7 +74,7 @@ class BucketListing:
 
 
 def listing(location: BucketPrefix) -> BucketListing:
-    """Ask the store once. Errors: PassingError, AccessError, LocationError."""
+    """Ask the store once. Errors: PassingError, AccessError."""
     is_plain = os.environ.get("GOOGLE_BASE_URL", "").startswith("http://")
     store = GCSStore(
         location.bucket,
@@ -98,9 +95,9 @@ def listing(location: BucketPrefix) -> BucketListing:
 def _errors(location: BucketPrefix) -> Iterator[None]:
     try:
         yield
-    except NotFoundError as error:
+    except FileNotFoundError as error:
         raise AccessError(
-            f"{location}: no such bucket or object; see: gcloud storage ls {location}"
+            f"{location}: no such bucket, or no {CONFIG} there; see: gcloud storage ls {location}"
         ) from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise AccessError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,37 @@ def resolve(text: str, fetching: Fetching) -> Path:
         if (found := fetching.cache.find(location)) is not None:
             return found
         return _whole(_download(location, fetching), text)
+
+
+async def resolve_all(texts: Sequence[str], fetching: Fetching) -> list[Path]:
+    """`resolve` for each, in a thread; cancelling it ends a download at its next chunk."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[Path]] = loop.create_future()
+
+    def settle(found: list[Path], error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(found)
+        else:
+            answer.set_exception(error)
+
+    def fetch() -> None:
+        found: list[Path] = []
+        failure: Exception | None = None
+        try:
+            found = [resolve(text, fetching) for text in texts]
+        except Exception as error:  # noqa: BLE001 - handed to the waiting task, whatever it is
+            failure = error
+        if not fetching.stop.is_set():
+            loop.call_soon_threadsafe(settle, found, failure)
+
+    # A daemon: a read that hangs must not hold the end of the process.
+    threading.Thread(target=fetch, name="weights", daemon=True).start()
+    try:
+        return await answer
+    finally:
+        fetching.stop.set()
 
 
 def copy_to(text: str, directory: Path, fetching: Fetching) -> Path:

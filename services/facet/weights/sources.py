@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import facet
 from facet.weights.cached import Cache, default_cache, missing_from
 from facet.weights.errors import LocationError, NotCachedError
 from facet.weights.location import BucketPrefix, Directory, HubModel, Packaged, parse
@@ -37,7 +36,7 @@ def resolve(text: str, fetching: Fetching) -> Path:
     """
     location = parse(text)
     if isinstance(location, Packaged):
-        return _whole(Path(facet.__file__).parent / location.folder, text)
+        return _whole(Path(__file__).parent.parent / location.folder, text)
     if isinstance(location, Directory):
         return _whole(location.path, text)
     if (found := fetching.cache.find(location)) is not None:
@@ -45,8 +44,8 @@ def resolve(text: str, fetching: Fetching) -> Path:
     if fetching.is_offline:
         raise NotCachedError(
             f"{location}: not under {_home(location, fetching.cache)}, and OFFLINE forbids to "
-            f"fetch it; run `facet weights pull --weights {location}` where there is a network, "
-            "or name a local directory"
+            f"fetch it; start once where there is a network, or fill a "
+            "directory by `facet weights pull --to DIR` and name it"
         )
     with locked(_home(location, fetching.cache) / _LOCK, fetching.progress, fetching.stop):
         # Another process may have brought it meanwhile.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from facet import __version__
-from facet.client.cli import admin, chat, exit_codes, generate, models, plan, services
+from facet.client.cli import admin, chat, exit_codes, generate, models, plan, services, weights
 from facet.client.cli.arguments import (
     Parser,
     RefusedError,
@@ -56,6 +56,7 @@ def build_parser() -> Parser:
     listing.add_argument("--json", action="store_true", help="print a JSON list")
 
     plan.add_command(commands)
+    weights.add_command(commands)
     admin.add_commands(commands)
 
     for service, extra in services.EXTRAS.items():
@@ -111,6 +112,8 @@ def _dispatch(arguments: argparse.Namespace) -> None:
             models.run(arguments)
         case "plan":
             plan.run(arguments)
+        case "weights":
+            weights.run(arguments)
         case "admin":
             admin.run(arguments)
         case service:

@@ -42,6 +42,7 @@ LOCKS = (
     Lock("build", source="requirements/build.in"),
     Lock("tools", source="requirements/tools.in", has_dependencies=False),
     Lock("worker-cuda", ("worker-cuda",), is_cpu=False),
+    Lock("node-cuda", ("node-cuda",), is_cpu=False),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,6 +18,20 @@ class ServiceSettings(BaseSettings):
             name: str(value) if isinstance(value, SecretStr) else value
             for name, value in self.model_dump(mode="python").items()
         }
+
+
+class WeightsSettings(ServiceSettings):
+    """Where a worker's weights come from; `facet.weights` resolves them."""
+
+    weights: str = ""
+    """Directory, `gs://bucket/prefix`, or Hugging Face model `org/name[@revision]`; empty takes the
+    profile's source."""
+    drafter_weights: str = ""
+    """The MTP drafter's, likewise."""
+    weights_cache: Path | None = None
+    """Folder of downloads; unset takes that of Hugging Face: HF_HUB_CACHE, HF_HOME."""
+    offline: bool = False
+    """Fetch nothing; without it, only what is not here is fetched."""
 
 
 def settings_config(service: str) -> SettingsConfigDict:

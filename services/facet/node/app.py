@@ -15,6 +15,8 @@ from facet.node.redis_server import find_server
 from facet.node.screen import Screen
 from facet.node.settings import NodeSettings
 from facet.node.state_dir import StateDir
+from facet.node.worker_weights import fetch_weights
+from facet.weights.errors import WeightsError
 
 _BAD_SETTINGS = 2
 _CANNOT_RUN = 1
@@ -35,7 +37,7 @@ def main() -> None:
         sys.exit(_BAD_SETTINGS)
     try:
         asyncio.run(_run(settings))
-    except (NodeError, OSError) as error:
+    except (NodeError, WeightsError, OSError) as error:
         sys.stderr.write(f"facet node: {error}\n")
         sys.exit(_CANNOT_RUN)
 
@@ -46,6 +48,7 @@ async def _run(settings: NodeSettings) -> None:
     with state_dir.locked():
         state_dir.rotate_logs()
         redis = Redis(find_server(), state_dir)
+        await fetch_weights(settings.profile)
         screen.say(f"profile {settings.profile}, engine {settings.engine}, logs {state_dir.logs}")
         node = Node(settings, state_dir, redis, screen, _announce)
         stop = asyncio.Event()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,6 +19,8 @@ from facet.queue.port import Queue
 from facet.queue.sharded_queue import sharded_queue
 from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
+from facet.weights.errors import WeightsError
+from facet.worker.checkpoints import local_checkpoints
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
@@ -44,13 +45,16 @@ def main() -> None:
     configure_logs(settings.log_level, service="worker")
     try:
         exit_code = asyncio.run(serve(settings, find_card(settings.model), store))
-    except (UnknownModelError, EngineSettingsError) as error:
+    except (UnknownModelError, EngineSettingsError, WeightsError) as error:
         sys.exit(f"settings: {error}")
     sys.exit(exit_code)
 
 
 async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code. Errors: EngineSettingsError."""
+    """Serve until SIGTERM or SIGINT; returns the exit code.
+
+    Errors: EngineSettingsError, WeightsError.
+    """
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
     # Before the engine: vLLM's own handlers would abort what runs.
@@ -65,9 +69,14 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
         readiness = Readiness(settings.ready_file, settings.health_listen)
         stack.push_async_callback(readiness.stop)
         await readiness.start()
-        engine = make_engine(settings, card)
+        fetching = asyncio.create_task(local_checkpoints(settings))
+        stack.push_async_callback(cancel_all, (fetching,))
+        await _before(stopping, fetching)
+        if stopping.is_set():
+            return 0
+        engine = make_engine(settings, card, fetching.result())
         stack.push_async_callback(engine.stop)
-        await _before(stopping, engine.start())
+        await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
         worker = Worker(settings, queue, media, engine, readiness)
@@ -155,9 +164,8 @@ def _failed(ends: set[asyncio.Future[Any]]) -> int:
     return 1
 
 
-async def _before(stopping: asyncio.Event, starting: Coroutine[Any, Any, None]) -> None:
-    """Wait for the start, or for the signal to stop."""
-    start = asyncio.create_task(starting)
+async def _before(stopping: asyncio.Event, start: asyncio.Task[Any]) -> None:
+    """Wait for a step of the start, or for the signal to stop. Raises the step's error."""
     asked = asyncio.create_task(stopping.wait())
     await asyncio.wait({start, asked}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facet import nano
 from facet.core.models import NANO, ModelCard
+from facet.worker.checkpoints import Checkpoints
 from facet.worker.engine.nvidia_driver import check_driver
 from facet.worker.engine.port import Engine
 from facet.worker.engine.simulated import SimulatedEngine, SimulatedOptions
@@ -23,11 +23,11 @@ def find_card(model: str) -> ModelCard:
     return cards[model]
 
 
-def make_engine(settings: WorkerSettings, card: ModelCard) -> Engine:
+def make_engine(settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints) -> Engine:
     """The engine, not started. vLLM is imported only where it is asked for."""
     if settings.engine == "simulated":
         return _simulated(settings, card)
-    return _vllm(settings, card)
+    return _vllm(settings, card, checkpoints)
 
 
 def _simulated(settings: WorkerSettings, card: ModelCard) -> Engine:
@@ -46,10 +46,10 @@ def _simulated(settings: WorkerSettings, card: ModelCard) -> Engine:
     )
 
 
-def _vllm(settings: WorkerSettings, card: ModelCard) -> Engine:
+def _vllm(settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints) -> Engine:
     check_driver()
     # Nano's matrices are too small to share: on two cores one thread makes twice the tokens.
-    own_threads = available_cpus() if settings.target_dir else 1
+    own_threads = available_cpus() if settings.weights else 1
     prepare_environment(
         kv_cache_gib=settings.kv_cache_gib, cpu_threads=settings.cpu_threads or own_threads
     )
@@ -58,8 +58,8 @@ def _vllm(settings: WorkerSettings, card: ModelCard) -> Engine:
 
     return VllmEngine(
         VllmOptions(
-            target_dir=settings.target_dir or nano.TARGET_DIR,
-            drafter_dir=settings.drafter_dir or nano.DRAFTER_DIR,
+            target_dir=checkpoints.target,
+            drafter_dir=checkpoints.drafter,
             max_sequences=settings.max_sequences,
             max_batched_tokens=settings.max_batched_tokens,
             speculative_tokens=settings.speculative_tokens,

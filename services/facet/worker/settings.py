@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from facet.core.settings import settings_config
+from facet.core.settings import WeightsSettings, settings_config
 from facet.profiles.catalogue import NANO_CPU
 from facet.queue.store_settings import StoreSettings
 
@@ -18,7 +18,7 @@ def _default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-class WorkerSettings(StoreSettings):
+class WorkerSettings(StoreSettings, WeightsSettings):
     """See each field."""
 
     model_config = settings_config("WORKER")
@@ -45,10 +45,6 @@ class WorkerSettings(StoreSettings):
     health_listen: str = ""
     """Address host:port of the gRPC health service; empty for none."""
 
-    target_dir: Path | None = None
-    """Checkpoint; unset takes nano."""
-    drafter_dir: Path | None = None
-    """MTP drafter; unset takes nano's."""
     max_sequences: int = Field(default=NANO_CPU.engine.max_sequences, ge=1, le=1024)
     """Candidates that the engine runs at once; most requests have one."""
     max_batched_tokens: int = Field(default=min(NANO_CPU.engine.batched_tokens), ge=256)

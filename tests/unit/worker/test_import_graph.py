@@ -13,12 +13,15 @@ _PROGRAM = """
 import sys, time
 began = time.monotonic()
 import facet.worker.app
+from pathlib import Path
 from facet.core.models import NANO
+from facet.worker.checkpoints import Checkpoints
 from facet.worker.engines import make_engine
 from facet.worker.settings import WorkerSettings
-make_engine(WorkerSettings(engine="simulated"), NANO)
-heavy = {"torch", "vllm", "transformers", "numpy", "av", "PIL"} & set(sys.modules)
-print(sorted(heavy), time.process_time())
+nowhere = Checkpoints(Path(), Path())
+make_engine(WorkerSettings(engine="simulated"), NANO, nowhere)
+unwanted = {"torch", "vllm", "transformers", "numpy", "av", "PIL", "obstore", "huggingface_hub"}
+print(sorted(unwanted & set(sys.modules)), time.process_time())
 """
 
 

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from facet import __version__
-from facet.client.cli import admin, chat, exit_codes, generate, keys, models, plan, services
+from facet.client.cli import (
+    admin,
+    chat,
+    exit_codes,
+    generate,
+    keys,
+    models,
+    plan,
+    services,
+    weights,
+)
 from facet.client.cli.arguments import (
     Parser,
     RefusedError,
@@ -57,6 +67,7 @@ def build_parser() -> Parser:
 
     keys.add_commands(commands)
     plan.add_command(commands)
+    weights.add_command(commands)
     admin.add_commands(commands)
 
     for service, extra in services.EXTRAS.items():
@@ -114,6 +125,8 @@ def _dispatch(arguments: argparse.Namespace) -> None:
             keys.run(arguments)
         case "plan":
             plan.run(arguments)
+        case "weights":
+            weights.run(arguments)
         case "admin":
             admin.run(arguments)
         case service:

@@ -1,0 +1,31 @@
+"""The workers' weights, fetched once in the foreground before any process starts."""
+
+from __future__ import annotations
+
+from pydantic_settings import SettingsConfigDict
+
+from facet.core.settings import WeightsSettings
+from facet.profiles.catalogue import PROFILES
+from facet.weights.cached import default_cache
+from facet.weights.progress import shown
+from facet.weights.sources import Fetching, resolve_all
+
+
+class _WorkerWeights(WeightsSettings):
+    """What the workers inherit from the node's environment."""
+
+    model_config = SettingsConfigDict(env_prefix="FACET_WORKER_", frozen=True, extra="ignore")
+
+
+async def fetch_weights(profile: str) -> None:
+    """Bring both checkpoints into the cache, where the workers find them. Errors: WeightsError.
+
+    Ctrl-C ends it; the next start goes on.
+    """
+    named = _WorkerWeights()
+    fetching = Fetching(shown(), default_cache(named.weights_cache), named.offline)
+    sources = (
+        named.weights or PROFILES[profile].target.source,
+        named.drafter_weights or PROFILES[profile].drafter.source,
+    )
+    await resolve_all(sources, fetching)

@@ -64,7 +64,7 @@ BF16 = Profile(
     ),
     memory=MemoryModel(0.90, 1.02, 1 * GIB, 0),
     needs=_GPU_NEEDS,
-    resources=Resources(cpu="8", memory_request="24Gi", memory_limit="40Gi", gpus=1),
+    resources=Resources(8, 24 * 1024, 40 * 1024, start_seconds=1800, gpus=1),
     placement=Placement(("nvidia-h100-80gb", "nvidia-a100-80gb"), tolerates_gpu=True),
     lock="worker-cuda",
 )
@@ -93,7 +93,7 @@ FP8 = Profile(
     memory=MemoryModel(0.90, 1.04, 768 * MIB, 0),
     # fp8 matrices and an fp8 KV cache are computed from Ada on.
     needs=Needs(compute_capability=(8, 9)),
-    resources=Resources(cpu="3", memory_request="8Gi", memory_limit="12Gi", gpus=1),
+    resources=Resources(3, 8 * 1024, 12 * 1024, start_seconds=1800, gpus=1),
     placement=Placement(("nvidia-l4",), tolerates_gpu=True),
     lock="worker-cuda",
 )
@@ -120,7 +120,7 @@ W4A16 = Profile(
     # 7.7 to 8.3 GiB were seen resident, 7.6 are computed.
     memory=MemoryModel(0.90, 1.08, 768 * MIB, 0),
     needs=_GPU_NEEDS,
-    resources=Resources(cpu="3", memory_request="8Gi", memory_limit="12Gi", gpus=1),
+    resources=Resources(3, 8 * 1024, 12 * 1024, start_seconds=1800, gpus=1),
     placement=Placement(("nvidia-l4",), tolerates_gpu=True),
     lock="worker-cuda",
 )
@@ -147,7 +147,7 @@ W4A16_CPU = Profile(
     ),
     memory=MemoryModel(0.95, 1.005, 1280 * MIB, 640 * MIB),
     needs=Needs(cpu_flags=frozenset({"avx512f"})),
-    resources=Resources(cpu="7", memory_request="12Gi", memory_limit="12Gi"),
+    resources=Resources(7, 12_800, 12_800, start_seconds=1800),
     placement=Placement(),
     lock="worker-cpu",
 )
@@ -174,7 +174,7 @@ NANO_CPU = Profile(
     ),
     memory=MemoryModel(0.95, 1.02, 1280 * MIB, 640 * MIB),
     needs=Needs(cpu_flags=frozenset({"avx2"})),
-    resources=Resources(cpu="2", memory_request="6Gi", memory_limit="8Gi"),
+    resources=Resources(2, 6 * 1024, 8 * 1024, start_seconds=900),
     placement=Placement(),
     lock="worker-cpu",
 )

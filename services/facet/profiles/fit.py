@@ -120,7 +120,7 @@ def _kv_dtypes(profile: Profile, machine: Machine) -> tuple[KvDtype, ...]:
 
 
 def _check_host(profile: Profile, machine: Machine) -> None:
-    needed = profile.resources.memory_request_bytes
+    needed = profile.resources.memory_bytes
     if machine.ram is not None and machine.ram.total_bytes < needed:
         raise PlanRefusedError(
             RefusalReason.HOST_MEMORY,

@@ -16,6 +16,7 @@ from facet.profiles.planner import plan
 from facet.profiles.profile import GIB, Profile
 from facet.worker.engine.media_video import MAX_FRAMES
 from facet.worker.settings import WorkerSettings
+from tools.chart_profiles import quantity
 
 pytestmark = pytest.mark.unit
 
@@ -46,9 +47,10 @@ def test_the_chart_asks_for_what_the_profile_needs() -> None:
     values = yaml.safe_load((ROOT / "deploy/helm/facet/values.yaml").read_text())
     worker, wanted = values["worker"], NANO_CPU.resources
 
-    assert worker["resources"]["requests"] == {"cpu": wanted.cpu, "memory": wanted.memory_request}
-    assert worker["resources"]["limits"]["memory"] == wanted.memory_limit
-    assert worker["sharedMemory"] == wanted.shared_memory
+    requests = {"cpu": str(wanted.cpu), "memory": quantity(wanted.memory_mib)}
+    assert worker["resources"]["requests"] == requests
+    assert worker["resources"]["limits"]["memory"] == quantity(wanted.memory_limit_mib)
+    assert worker["sharedMemory"] == quantity(wanted.shared_memory_mib)
     assert values["model"] == NANO_CPU.model
 
 

@@ -21,7 +21,7 @@ def values(plan: Plan) -> dict[str, Any]:
         "is_served": plan.profile.is_served,
         "target": plan.profile.target.source,
         "drafter": plan.profile.drafter.source,
-        "download_bytes": plan.profile.target.download_bytes + plan.profile.drafter.download_bytes,
+        "download_bytes": plan.profile.download_bytes,
         "memory_bytes": {
             "total": memory.total,
             "usable": memory.usable,

@@ -46,7 +46,6 @@ def nano_config(part: str) -> Mapping[str, object]:
 BF16 = Profile(
     name="bf16",
     model=GEMMA,
-    is_served=False,
     device=Device.GPU,
     target=Checkpoint("google/gemma-4-12B-it", 23_900_000_000, Weights.BF16),
     drafter=_DRAFTER,
@@ -72,7 +71,6 @@ BF16 = Profile(
 FP8 = Profile(
     name="fp8",
     model=GEMMA,
-    is_served=False,
     device=Device.GPU,
     # vLLM quantizes the bf16 files layer by layer while it loads them.
     target=Checkpoint("google/gemma-4-12B-it", 23_900_000_000, Weights.FP8),
@@ -101,7 +99,6 @@ FP8 = Profile(
 W4A16 = Profile(
     name="w4a16",
     model=GEMMA,
-    is_served=False,
     device=Device.GPU,
     target=_QAT,
     drafter=_DRAFTER,
@@ -128,7 +125,6 @@ W4A16 = Profile(
 W4A16_CPU = Profile(
     name="w4a16-cpu",
     model=GEMMA,
-    is_served=False,
     device=Device.CPU,
     target=_QAT,
     drafter=_DRAFTER,
@@ -155,7 +151,6 @@ W4A16_CPU = Profile(
 NANO_CPU = Profile(
     name="nano-cpu",
     model="nano",
-    is_served=True,
     device=Device.CPU,
     target=Checkpoint("package:nano/target", 0, Weights.BF16),
     drafter=Checkpoint("package:nano/drafter", 0, Weights.BF16),
@@ -182,8 +177,3 @@ NANO_CPU = Profile(
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {profile.name: profile for profile in (BF16, FP8, W4A16, W4A16_CPU, NANO_CPU)}
 )
-
-SERVED = tuple(profile.name for profile in PROFILES.values() if profile.is_served)
-"""What this release's node starts."""
-
-NOT_YET_SERVED = tuple(name for name in PROFILES if name not in SERVED)

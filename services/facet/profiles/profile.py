@@ -49,6 +49,11 @@ class Checkpoint:
     download_bytes: int
     weights: Weights
 
+    @property
+    def is_packaged(self) -> bool:
+        """Whether this distribution carries the files."""
+        return self.source.startswith("package:")
+
 
 @dataclass(frozen=True)
 class EngineArguments:
@@ -144,7 +149,7 @@ class Placement:
 class Profile:
     """One way to serve a model.
 
-    `model` is the name that requests use. `is_served` says that this release's node starts it.
+    `model` is the name that requests use.
     `lock` is the file of `requirements/`, without its ending, that a machine installs for it.
     `config` is the target's HF configuration (`model_type` gemma4_unified), `drafter_config` the
     drafter's.
@@ -152,7 +157,6 @@ class Profile:
 
     name: str
     model: str
-    is_served: bool
     device: Device
     target: Checkpoint
     drafter: Checkpoint

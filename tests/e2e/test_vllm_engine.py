@@ -208,7 +208,9 @@ async def test_the_engine_refuses_to_start_when_two_large_media_do_not_fit_a_ste
 ) -> None:
     from facet.worker.engine.vllm_engine import VllmEngine  # noqa: PLC0415
 
-    cramped = VllmEngine(replace(engine._options, max_batched_tokens=2400), NANO)
+    options = engine._options
+    narrow = replace(options.plan, max_num_batched_tokens=2400)
+    cramped = VllmEngine(replace(options, plan=narrow), NANO)
     with pytest.raises(EngineSettingsError, match=r"2400.*video.*1248.*2496"):
         await cramped.start()
     await cramped.stop()

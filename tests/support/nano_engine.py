@@ -10,6 +10,11 @@ from typing import Any
 from facet import nano
 from facet.api.v1 import generation_pb2
 from facet.core.models import NANO
+from facet.profiles.catalogue import NANO_CPU
+from facet.profiles.choice import with_overrides
+from facet.profiles.machine import Machine, exactly
+from facet.profiles.planner import plan
+from facet.profiles.profile import GIB
 from facet.worker.engine.port import Medium, Step
 from facet.worker.engine.vllm_process import prepare_environment
 
@@ -18,15 +23,13 @@ from facet.worker.engine.vllm_process import prepare_environment
 async def nano_engine() -> AsyncIterator[Any]:
     """A started engine with MTP (K = 3) and four seats; the environment is put back at the end."""
     before = dict(os.environ)
-    prepare_environment(kv_cache_gib=1, cpu_threads=1)
+    prepare_environment(cpu_threads=1)
     from facet.worker.engine.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415
 
     options = VllmOptions(
         target_dir=nano.TARGET_DIR,
         drafter_dir=nano.DRAFTER_DIR,
-        max_sequences=4,
-        max_batched_tokens=2560,
-        speculative_tokens=3,
+        plan=plan(with_overrides(NANO_CPU, sequences=4), Machine(ram=exactly(6 * GIB))),
     )
     engine = VllmEngine(options, NANO)
     await engine.start()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from facet.profiles.catalogue import NANO_CPU
+from facet.profiles import gemma4
+from facet.profiles.catalogue import BF16, GEMMA, NANO_CPU
 
 NANO_DESCRIPTION = (
     "Test model of a few million parameters, for trying Facet: copies and reverses phrases, "
@@ -44,3 +47,20 @@ NANO = ModelCard(
     supports_tools=True,
     speculative_tokens=NANO_CPU.engine.speculative_tokens,
 )
+
+GEMMA_12B = ModelCard(
+    name=GEMMA,
+    description="Gemma 4 12B, instruction-tuned: text, images, audio and video in, text out.",
+    context_tokens=gemma4.MAX_CONTEXT_TOKENS,
+    max_output_tokens=8192,
+    max_images=8,
+    max_audios=8,
+    # Five minutes at one frame a second, in items of 16 frames.
+    max_videos=20,
+    supports_thinking=True,
+    supports_tools=True,
+    speculative_tokens=BF16.engine.speculative_tokens,
+)
+
+CARDS: Mapping[str, ModelCard] = MappingProxyType({card.name: card for card in (NANO, GEMMA_12B)})
+"""All models, by name."""

@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from facet.core.errors import ModelNotFoundError
-from facet.core.models import NANO, ModelCard
+from facet.core.models import CARDS, ModelCard
 from facet.gateway.log_reader import LogReader
 from facet.gateway.workers import LiveWorkers
 from facet.queue.port import Queue
 
-_CARDS = {card.name: card for card in (NANO,)}
-
 
 def cards_of(names: Sequence[str]) -> list[ModelCard]:
     """The configured models' cards, in order. Errors: ValueError naming an unknown model."""
-    unknown = sorted(set(names) - set(_CARDS))
+    unknown = sorted(set(names) - set(CARDS))
     if unknown:
-        raise ValueError(f"no such model: {', '.join(unknown)}; known are {', '.join(_CARDS)}")
-    return [_CARDS[name] for name in dict.fromkeys(names)]
+        raise ValueError(f"no such model: {', '.join(unknown)}; known are {', '.join(CARDS)}")
+    return [CARDS[name] for name in dict.fromkeys(names)]
 
 
 @dataclass(frozen=True)

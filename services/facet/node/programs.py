@@ -88,6 +88,7 @@ def worker_program(
     name = f"worker-{index}"
     env = {
         "FACET_WORKER_REDIS_URL": redis_url,
+        "FACET_WORKER_PROFILE": settings.profile,
         "FACET_WORKER_MODEL": PROFILES[settings.profile].model,
         "FACET_WORKER_ENGINE": settings.engine,
         "FACET_WORKER_NAME": name,

@@ -9,9 +9,7 @@ from pydantic import Field, field_validator
 
 from facet.core.settings import ServiceSettings, settings_config
 from facet.profiles import catalogue
-
-PROFILES = catalogue.SERVED
-"""What this release can start."""
+from facet.profiles.choice import AUTO
 
 
 class NodeSettings(ServiceSettings):
@@ -19,7 +17,10 @@ class NodeSettings(ServiceSettings):
 
     model_config = settings_config("NODE")
 
-    profile: str = Field(default=catalogue.NANO_CPU.name, description="Model profile to serve.")
+    profile: str = Field(
+        default=catalogue.NANO_CPU.name,
+        description="Model profile to serve; `auto` takes the best that fits.",
+    )
     engine: Literal["vllm", "simulated"] = Field(
         default="vllm",
         description="Engine of the workers; `simulated` answers nonsense, for tests.",
@@ -43,10 +44,6 @@ class NodeSettings(ServiceSettings):
     @field_validator("profile")
     @classmethod
     def _check_profile(cls, profile: str) -> str:
-        if profile in catalogue.NOT_YET_SERVED:
-            raise ValueError(
-                f"{profile} comes with a later release; this one has {', '.join(PROFILES)}"
-            )
-        if profile not in PROFILES:
-            raise ValueError(f"no such profile; this release has {', '.join(PROFILES)}")
+        if profile != AUTO and profile not in catalogue.PROFILES:
+            raise ValueError(f"no such profile; there are {AUTO}, {', '.join(catalogue.PROFILES)}")
         return profile

@@ -46,7 +46,6 @@ def nano_config(part: str) -> Mapping[str, object]:
 BF16 = Profile(
     name="bf16",
     model=GEMMA,
-    is_served=False,
     device=Device.GPU,
     target=Checkpoint("google/gemma-4-12B-it", 23_900_000_000, Weights.BF16),
     drafter=_DRAFTER,
@@ -64,7 +63,7 @@ BF16 = Profile(
     ),
     memory=MemoryModel(0.90, 1.02, 1 * GIB, 0),
     needs=_GPU_NEEDS,
-    resources=Resources(cpu="8", memory_request="24Gi", memory_limit="40Gi", gpus=1),
+    resources=Resources(8, 24 * 1024, 40 * 1024, start_seconds=1800, gpus=1),
     placement=Placement(("nvidia-h100-80gb", "nvidia-a100-80gb"), tolerates_gpu=True),
     lock="worker-cuda",
 )
@@ -72,7 +71,6 @@ BF16 = Profile(
 FP8 = Profile(
     name="fp8",
     model=GEMMA,
-    is_served=False,
     device=Device.GPU,
     # vLLM quantizes the bf16 files layer by layer while it loads them.
     target=Checkpoint("google/gemma-4-12B-it", 23_900_000_000, Weights.FP8),
@@ -93,7 +91,7 @@ FP8 = Profile(
     memory=MemoryModel(0.90, 1.04, 768 * MIB, 0),
     # fp8 matrices and an fp8 KV cache are computed from Ada on.
     needs=Needs(compute_capability=(8, 9)),
-    resources=Resources(cpu="3", memory_request="8Gi", memory_limit="12Gi", gpus=1),
+    resources=Resources(3, 8 * 1024, 12 * 1024, start_seconds=1800, gpus=1),
     placement=Placement(("nvidia-l4",), tolerates_gpu=True),
     lock="worker-cuda",
 )
@@ -101,7 +99,6 @@ FP8 = Profile(
 W4A16 = Profile(
     name="w4a16",
     model=GEMMA,
-    is_served=False,
     device=Device.GPU,
     target=_QAT,
     drafter=_DRAFTER,
@@ -120,7 +117,7 @@ W4A16 = Profile(
     # 7.7 to 8.3 GiB were seen resident, 7.6 are computed.
     memory=MemoryModel(0.90, 1.08, 768 * MIB, 0),
     needs=_GPU_NEEDS,
-    resources=Resources(cpu="3", memory_request="8Gi", memory_limit="12Gi", gpus=1),
+    resources=Resources(3, 8 * 1024, 12 * 1024, start_seconds=1800, gpus=1),
     placement=Placement(("nvidia-l4",), tolerates_gpu=True),
     lock="worker-cuda",
 )
@@ -128,7 +125,6 @@ W4A16 = Profile(
 W4A16_CPU = Profile(
     name="w4a16-cpu",
     model=GEMMA,
-    is_served=False,
     device=Device.CPU,
     target=_QAT,
     drafter=_DRAFTER,
@@ -147,7 +143,7 @@ W4A16_CPU = Profile(
     ),
     memory=MemoryModel(0.95, 1.005, 1280 * MIB, 640 * MIB),
     needs=Needs(cpu_flags=frozenset({"avx512f"})),
-    resources=Resources(cpu="7", memory_request="12Gi", memory_limit="12Gi"),
+    resources=Resources(7, 12_800, 12_800, start_seconds=1800),
     placement=Placement(),
     lock="worker-cpu",
 )
@@ -155,7 +151,6 @@ W4A16_CPU = Profile(
 NANO_CPU = Profile(
     name="nano-cpu",
     model="nano",
-    is_served=True,
     device=Device.CPU,
     target=Checkpoint("package:nano/target", 0, Weights.BF16),
     drafter=Checkpoint("package:nano/drafter", 0, Weights.BF16),
@@ -174,7 +169,7 @@ NANO_CPU = Profile(
     ),
     memory=MemoryModel(0.95, 1.02, 1280 * MIB, 640 * MIB),
     needs=Needs(cpu_flags=frozenset({"avx2"})),
-    resources=Resources(cpu="2", memory_request="6Gi", memory_limit="8Gi"),
+    resources=Resources(2, 6 * 1024, 8 * 1024, start_seconds=900),
     placement=Placement(),
     lock="worker-cpu",
 )
@@ -182,8 +177,3 @@ NANO_CPU = Profile(
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {profile.name: profile for profile in (BF16, FP8, W4A16, W4A16_CPU, NANO_CPU)}
 )
-
-SERVED = tuple(profile.name for profile in PROFILES.values() if profile.is_served)
-"""What this release's node starts."""
-
-NOT_YET_SERVED = tuple(name for name in PROFILES if name not in SERVED)

@@ -75,7 +75,8 @@ def best_fit(
 def needed_bytes(footprint: Footprint, budget: Budget, context_tokens: int, step: int) -> int:
     """The least that one sequence of this length needs, in the smallest KV dtype."""
     dtype = budget.kv_dtypes[-1]
-    kv = footprint.kv(dtype).admission(context_tokens, step).total
+    layout = footprint.kv(dtype)
+    kv = layout.admission(context_tokens, step).total + layout.null_block_bytes
     return _fixed(footprint, budget, step, 1) + _rounded_up(kv, _KV_STEP)
 
 
@@ -84,7 +85,7 @@ def _fit(
 ) -> Fit | None:
     engine = footprint.profile.engine
     layout = footprint.kv(dtype)
-    first = layout.admission(length, step).total
+    first = layout.admission(length, step).total + layout.null_block_bytes
     typical = layout.steady(min(length, engine.typical_tokens)).total
     for sequences in range(engine.max_sequences, 0, -1):
         left = budget.usable - _fixed(footprint, budget, step, sequences)
@@ -120,7 +121,7 @@ def _kv_dtypes(profile: Profile, machine: Machine) -> tuple[KvDtype, ...]:
 
 
 def _check_host(profile: Profile, machine: Machine) -> None:
-    needed = profile.resources.memory_request_bytes
+    needed = profile.resources.memory_bytes
     if machine.ram is not None and machine.ram.total_bytes < needed:
         raise PlanRefusedError(
             RefusalReason.HOST_MEMORY,

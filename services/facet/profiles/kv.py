@@ -8,6 +8,7 @@ Layers of smaller pages get larger blocks until all pages are equal.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,21 @@ class KvLayout:
     def steady(self, context_tokens: int) -> KvBytes:
         """What one sequence of this length holds while it decodes."""
         return self._held(context_tokens, 1)
+
+    @property
+    def null_block_bytes(self) -> int:
+        """The block that vLLM's pool holds back: one page of each layer of a group."""
+        counts = Counter(layer.kind for layer in self.shape.layers if not layer.shares_kv)
+        per_token = kv_bytes_of(self.shape, self.dtype)
+        pages = [
+            block * per_kind // counts[kind]
+            for kind, block, per_kind in zip(
+                (SLIDING, FULL), self._blocks(), (per_token.sliding, per_token.full), strict=True
+            )
+            if counts[kind]
+        ]
+        least, most = min(counts.values()), max(counts.values())
+        return max(pages) * (most if most < 1.5 * least else least)
 
     def _held(self, context_tokens: int, in_flight: int) -> KvBytes:
         per_token = kv_bytes_of(self.shape, self.dtype)

@@ -64,7 +64,7 @@ def _plan(
     _check_processor(profile, machine)
     if context is not None and not 0 < context <= engine.max_context_tokens:
         raise PlanRefusedError(
-            RefusalReason.CONTEXT,
+            RefusalReason.CONTEXT_LIMIT,
             f"{profile.name}: {context} tokens of context were asked for, "
             f"{engine.max_context_tokens} are the most",
             needed=context,

@@ -49,6 +49,11 @@ class Checkpoint:
     download_bytes: int
     weights: Weights
 
+    @property
+    def is_packaged(self) -> bool:
+        """Whether this distribution carries the files."""
+        return self.source.startswith("package:")
+
 
 @dataclass(frozen=True)
 class EngineArguments:
@@ -106,18 +111,22 @@ class Needs:
 
 @dataclass(frozen=True)
 class Resources:
-    """Requests of a worker's pod, in Kubernetes' notation."""
+    """What a worker's pod asks for. `memory_mib` are requested, `memory_limit_mib` the most.
 
-    cpu: str
-    memory_request: str
-    memory_limit: str
+    `start_seconds` is how long fetching, loading and warming may take.
+    """
+
+    cpu: int
+    memory_mib: int
+    memory_limit_mib: int
+    start_seconds: int
     gpus: int = 0
-    shared_memory: str = "1Gi"
+    shared_memory_mib: int = 1024
 
     @property
-    def memory_request_bytes(self) -> int:
-        """`memory_request` in bytes."""
-        return int(self.memory_request.removesuffix("Gi")) * GIB
+    def memory_bytes(self) -> int:
+        """What is requested, in bytes."""
+        return self.memory_mib * MIB
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ class Placement:
 class Profile:
     """One way to serve a model.
 
-    `model` is the name that requests use. `is_served` says that this release's node starts it.
+    `model` is the name that requests use.
     `lock` is the file of `requirements/`, without its ending, that a machine installs for it.
     `config` is the target's HF configuration (`model_type` gemma4_unified), `drafter_config` the
     drafter's.
@@ -148,7 +157,6 @@ class Profile:
 
     name: str
     model: str
-    is_served: bool
     device: Device
     target: Checkpoint
     drafter: Checkpoint
@@ -160,3 +168,8 @@ class Profile:
     resources: Resources
     placement: Placement
     lock: str
+
+    @property
+    def download_bytes(self) -> int:
+        """What has to be fetched of target and drafter."""
+        return self.target.download_bytes + self.drafter.download_bytes

@@ -15,14 +15,15 @@ class RefusalReason(StrEnum):
     LOAD_PEAK = "LOAD_PEAK"
     HOST_MEMORY = "HOST_MEMORY"
     CONTEXT = "CONTEXT"
+    CONTEXT_LIMIT = "CONTEXT_LIMIT"
     BATCHED_TOKENS = "BATCHED_TOKENS"
 
 
 class PlanRefusedError(Exception):
     """The profile cannot start, or what was asked for does not fit; the text names the numbers.
 
-    `needed` and `available` are in bytes, tokens for CONTEXT and BATCHED_TOKENS, and 0 where no
-    number decides. `nearest` is the profile that fits instead, None where none was found.
+    `needed` and `available` are in bytes, tokens for CONTEXT_LIMIT and BATCHED_TOKENS, and 0 where
+    no number decides. `nearest` is the profile that fits instead, None where none was found.
     """
 
     def __init__(

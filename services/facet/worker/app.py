@@ -14,6 +14,7 @@ from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.profiles.refusal import PlanRefusedError
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
 from facet.queue.sharded_queue import sharded_queue
@@ -26,6 +27,7 @@ from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writers import LogWriters
+from facet.worker.planning import profile_of, this_machine
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
@@ -34,9 +36,15 @@ from facet.worker.workplace import Workplace
 
 _log = structlog.get_logger(__name__)
 
+_CANNOT_FIT = 2
+
 
 def main() -> None:
-    """Entry point; the exit code is 0 after a drain, 1 for wrong settings or a dead engine."""
+    """Entry point.
+
+    Exit codes: 0 after a drain, 1 for wrong settings or a dead engine, 2 for a profile that does
+    not fit.
+    """
     try:
         settings = WorkerSettings()
         store = settings.store()
@@ -44,7 +52,13 @@ def main() -> None:
         sys.exit(f"settings: {error}")
     configure_logs(settings.log_level, service="worker")
     try:
-        exit_code = asyncio.run(serve(settings, find_card(settings.model), store))
+        profile = profile_of(settings, this_machine())
+        card = find_card(settings, profile)
+        settings = settings.model_copy(update={"profile": profile.name, "model": card.name})
+        exit_code = asyncio.run(serve(settings, card, store))
+    except PlanRefusedError as refusal:
+        sys.stderr.write(f"facet worker: {refusal.message}\n")
+        sys.exit(_CANNOT_FIT)
     except (UnknownModelError, EngineSettingsError, WeightsError) as error:
         sys.exit(f"settings: {error}")
     sys.exit(exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facet.profiles.catalogue import NANO_CPU
+from facet.profiles.catalogue import PROFILES
 from facet.weights.cached import default_cache
 from facet.weights.progress import logged
 from facet.weights.sources import Fetching, resolve_all
@@ -21,15 +21,16 @@ class Checkpoints:
 
 
 async def local_checkpoints(settings: WorkerSettings) -> Checkpoints:
-    """Find or download both; cancelling it ends a download at its next chunk.
+    """Find or download both, of a profile by name; cancelling it ends a download at its next chunk.
 
     Errors: WeightsError.
     """
+    profile = PROFILES[settings.profile]
     fetching = Fetching(logged(), default_cache(settings.weights_cache), settings.offline)
     target, drafter = await resolve_all(
         (
-            settings.weights or NANO_CPU.target.source,
-            settings.drafter_weights or NANO_CPU.drafter.source,
+            settings.weights or profile.target.source,
+            settings.drafter_weights or profile.drafter.source,
         ),
         fetching,
     )

@@ -7,10 +7,11 @@ import socket
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from facet.core.settings import WeightsSettings, settings_config
-from facet.profiles.catalogue import NANO_CPU
+from facet.profiles.catalogue import NANO_CPU, PROFILES
+from facet.profiles.choice import AUTO
 from facet.queue.store_settings import StoreSettings
 
 
@@ -25,8 +26,12 @@ class WorkerSettings(StoreSettings, WeightsSettings):
 
     release: str = "default"
     """Namespace in Redis."""
-    model: str = NANO_CPU.model
-    """Model that is served, by its name in `facet.core.models`."""
+    profile: str = NANO_CPU.name
+    """Model profile, by its name in `facet.profiles.catalogue`; `auto` takes the best that fits."""
+    pool: str = ""
+    """Pool that this worker belongs to, for logs."""
+    model: str = ""
+    """Model that is served, by its name in `facet.core.models`; empty takes the profile's."""
     engine: Literal["vllm", "simulated"] = "vllm"
     """Engine adapter; `simulated` is for tests."""
     name: str = Field(default_factory=_default_name, min_length=1)
@@ -45,14 +50,16 @@ class WorkerSettings(StoreSettings, WeightsSettings):
     health_listen: str = ""
     """Address host:port of the gRPC health service; empty for none."""
 
-    max_sequences: int = Field(default=NANO_CPU.engine.max_sequences, ge=1, le=1024)
-    """Candidates that the engine runs at once; most requests have one."""
-    max_batched_tokens: int = Field(default=min(NANO_CPU.engine.batched_tokens), ge=256)
-    """Tokens of one engine step; holds the two largest media of a prompt together."""
-    speculative_tokens: int = Field(default=NANO_CPU.engine.speculative_tokens, ge=0, le=8)
-    """Draft tokens a step; 0 turns the drafter off."""
-    kv_cache_gib: int = Field(default=1, ge=1)
-    """KV cache on a CPU."""
+    context_tokens: int = Field(default=0, ge=0)
+    """Prompt and output together; 0 takes the plan's."""
+    max_sequences: int | None = Field(default=None, ge=1, le=1024)
+    """Candidates that the engine runs at once, most requests have one; unset takes the plan's."""
+    max_batched_tokens: int | None = Field(default=None, ge=256)
+    """Tokens of one engine step, which holds the two largest media; unset takes the plan's."""
+    speculative_tokens: int | None = Field(default=None, ge=0, le=8)
+    """Draft tokens a step at every batch size; 0 turns the drafter off; unset takes the plan's."""
+    load_format: str = ""
+    """vLLM's way to read the weights; empty takes the profile's."""
     cpu_threads: int = Field(default=0, ge=0)
     """Compute threads on a CPU; 0 takes 1 for nano, else all CPUs that the process may use."""
 
@@ -64,3 +71,10 @@ class WorkerSettings(StoreSettings, WeightsSettings):
     """KV cache of the simulated engine, in tokens."""
     simulated_faults: str = ""
     """Faults of every request, as in prompts; see `facet.worker.engine.simulated`."""
+
+    @field_validator("profile")
+    @classmethod
+    def _check_profile(cls, profile: str) -> str:
+        if profile != AUTO and profile not in PROFILES:
+            raise ValueError(f"no such profile; there are {AUTO}, {', '.join(PROFILES)}")
+        return profile

@@ -23,7 +23,6 @@ def test_nano_is_served_when_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("PROFILE", "w4a16", "later release"),
         ("PROFILE", "huge", "no such profile"),
         ("WORKERS", "0", "greater than or equal to 1"),
         ("ENGINE", "magic", "vllm"),

@@ -8,11 +8,9 @@ import pytest
 import yaml
 
 from facet.node.settings import NodeSettings
-from facet.profiles.catalogue import NANO_CPU, PROFILES, SERVED
+from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.profiles.footprint import Footprint
-from facet.profiles.machine import Machine, exactly
 from facet.profiles.media_tokens import VIDEO_FRAMES
-from facet.profiles.planner import plan
 from facet.profiles.profile import GIB, Profile
 from facet.worker.engine.media_video import MAX_FRAMES
 from facet.worker.settings import WorkerSettings
@@ -28,27 +26,15 @@ def test_the_lock_is_there_when_a_profile_names_it(profile: Profile) -> None:
     assert (ROOT / "requirements" / f"{profile.lock}.txt").is_file()
 
 
-def test_the_node_serves_what_the_catalogue_says() -> None:
-    assert NodeSettings.model_fields["profile"].default in SERVED
+def test_nano_is_the_default_when_no_profile_is_named() -> None:
+    for settings in (NodeSettings, WorkerSettings):
+        assert settings.model_fields["profile"].default == NANO_CPU.name
 
 
-def test_the_worker_starts_as_planned_when_nothing_is_set() -> None:
-    fields = WorkerSettings.model_fields
-    made = plan(NANO_CPU, Machine(ram=exactly(6 * GIB)))
-
-    assert made.max_num_seqs == fields["max_sequences"].default
-    assert made.max_num_batched_tokens == fields["max_batched_tokens"].default
-    assert made.speculative_tokens == fields["speculative_tokens"].default
-    assert made.memory.kv_bytes == fields["kv_cache_gib"].default * GIB
-
-
-def test_the_chart_asks_for_what_the_profile_needs() -> None:
+def test_the_chart_serves_what_nano_is_when_no_value_is_given() -> None:
     values = yaml.safe_load((ROOT / "deploy/helm/facet/values.yaml").read_text())
-    worker, wanted = values["worker"], NANO_CPU.resources
 
-    assert worker["resources"]["requests"] == {"cpu": wanted.cpu, "memory": wanted.memory_request}
-    assert worker["resources"]["limits"]["memory"] == wanted.memory_limit
-    assert worker["sharedMemory"] == wanted.shared_memory
+    assert [pool["profile"] for pool in values["pools"]] == [NANO_CPU.name]
     assert values["model"] == NANO_CPU.model
 
 

@@ -71,11 +71,13 @@ def build_parser() -> Parser:
     admin.add_commands(commands)
 
     for service, extra in services.EXTRAS.items():
-        commands.add_parser(
+        own = commands.add_parser(
             service,
             help=f"run the {service}; settings come from FACET_{service.upper()}_* "
             f"(needs facet[{extra}])",
         )
+        if service == "node":
+            own.add_argument("--profile", help="FACET_NODE_PROFILE; auto takes the best that fits")
     return parser
 
 
@@ -130,4 +132,6 @@ def _dispatch(arguments: argparse.Namespace) -> None:
         case "admin":
             admin.run(arguments)
         case service:
+            if profile := getattr(arguments, "profile", None):
+                os.environ["FACET_NODE_PROFILE"] = profile
             services.run(service)

@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facet.client.cli import plan_report
 from facet.client.cli.arguments import Parser, RefusedError, UsageError, count
+from facet.profiles import plan_report
 from facet.profiles.catalogue import PROFILES
+from facet.profiles.choice import AUTO, choose
 from facet.profiles.machine import TARGETS, Machine, Memory, exactly, measure, running_as_pod
+from facet.profiles.plan import Plan
 from facet.profiles.planner import plan, with_config
 from facet.profiles.profile import GIB, KIB, MIB, Device, Profile
 from facet.profiles.refusal import PlanRefusedError
@@ -28,7 +30,7 @@ _SIZE = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})")
 def add_command(commands: Commands) -> None:
     """The arguments of `facet plan`."""
     parser = commands.add_parser("plan", help="how a profile fits into this machine's memory")
-    parser.add_argument("--profile", required=True, choices=tuple(PROFILES), help="what to serve")
+    parser.add_argument("--profile", required=True, choices=(AUTO, *PROFILES), help="what to serve")
     parser.add_argument(
         "--memory",
         type=_size,
@@ -57,22 +59,13 @@ def add_command(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the plan. Errors: UsageError, RefusedError."""
-    profile = PROFILES[arguments.profile]
-    if arguments.config is not None:
-        profile = with_config(profile, _read_config(arguments.config))
-    machine = _machine(arguments, profile)
     try:
-        made = plan(
-            profile,
-            machine,
-            context_tokens=arguments.context,
-            batched_tokens=arguments.batched_tokens,
-        )
+        made = _plan(arguments)
     except ConfigError as error:
         raise UsageError(f"{arguments.config}: {error}") from error
     except PlanRefusedError as refusal:
         if arguments.json:
-            print(json.dumps({"refused": plan_report.refusal_values(refusal)}))
+            print(json.dumps(plan_report.refusal_values(arguments.profile, refusal)))
         raise RefusedError(refusal.message) from refusal
     if arguments.json:
         print(json.dumps(plan_report.values(made)))
@@ -81,14 +74,30 @@ def run(arguments: argparse.Namespace) -> None:
         print(line)
 
 
-def _machine(arguments: argparse.Namespace, profile: Profile) -> Machine:
+def _plan(arguments: argparse.Namespace) -> Plan:
+    if arguments.profile == AUTO:
+        if arguments.memory or arguments.config or arguments.batched_tokens:
+            raise UsageError("--profile auto takes none of --memory, --config, --batched-tokens")
+        return choose(_machine(arguments, None), context_tokens=arguments.context).plan
+    profile = PROFILES[arguments.profile]
+    if arguments.config is not None:
+        profile = with_config(profile, _read_config(arguments.config))
+    return plan(
+        profile,
+        _machine(arguments, profile),
+        context_tokens=arguments.context,
+        batched_tokens=arguments.batched_tokens,
+    )
+
+
+def _machine(arguments: argparse.Namespace, profile: Profile | None) -> Machine:
     if arguments.target is not None:
         machine = _target_machine(arguments.target)
     elif arguments.memory is not None:
         machine = Machine()
     else:
         machine = dataclasses.replace(measure(), is_shared=not running_as_pod())
-    if arguments.memory is not None:
+    if arguments.memory is not None and profile is not None:
         machine = _with_memory(machine, profile, exactly(arguments.memory))
     if arguments.compute_capability is not None:
         machine = dataclasses.replace(machine, compute_capability=arguments.compute_capability)

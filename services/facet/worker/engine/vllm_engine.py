@@ -29,6 +29,7 @@ from vllm.v1.engine.exceptions import EngineGenerateError
 from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import EngineFailedError, InvalidRequestError
 from facet.core.models import ModelCard
+from facet.profiles.plan import Plan
 from facet.worker.engine import vllm_resume
 from facet.worker.engine.conversation import tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
@@ -64,15 +65,12 @@ _SHUTDOWN_SECONDS = 0.5
 class VllmOptions:
     """How the engine is started.
 
-    `speculative_tokens` 0 turns the drafter off. `max_batched_tokens` must hold the largest medium
-    twice (docs/adr/0004).
+    The directories hold the checkpoints of `plan`.
     """
 
     target_dir: Path
     drafter_dir: Path
-    max_sequences: int
-    max_batched_tokens: int
-    speculative_tokens: int
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class VllmEngine:
     @property
     def capacity(self) -> int:
         """See `Engine.capacity`."""
-        return self._options.max_sequences
+        return self._options.plan.max_num_seqs
 
     @property
     def context_tokens(self) -> int:
@@ -231,7 +229,9 @@ class VllmEngine:
     def _load(self) -> _Loaded:
         config = self._engine_args().create_engine_config(UsageContext.ENGINE_CONTEXT)
         # Before the weights are read, which takes minutes for a real model.
-        check_encoder_room(_tokens_per_item(config.model_config), self._options.max_batched_tokens)
+        check_encoder_room(
+            _tokens_per_item(config.model_config), self._options.plan.max_num_batched_tokens
+        )
         restores_state = vllm_resume.prepare(config)
         llm = AsyncLLM.from_vllm_config(config)
         end = llm.model_config.try_get_generation_config().get("eos_token_id")
@@ -248,7 +248,7 @@ class VllmEngine:
     async def _steps(
         self, engine_input: dict[str, Any], params: Any, generation_id: str
     ) -> AsyncGenerator[Step, None]:
-        counter = SpeculationCounter(self._options.speculative_tokens)
+        counter = SpeculationCounter(self._options.plan.speculative_tokens)
         tokenizer = self._live.llm.renderer.get_tokenizer()._tokenizer
         outputs = self._live.llm.generate(engine_input, params, generation_id)
         try:
@@ -266,28 +266,18 @@ class VllmEngine:
 
     def _engine_args(self) -> AsyncEngineArgs:
         options = self._options
-        speculative = None
-        if options.speculative_tokens:
-            speculative = {
-                "method": "mtp",
-                "model": str(options.drafter_dir),
-                "num_speculative_tokens": options.speculative_tokens,
-            }
+        arguments = options.plan.engine_arguments()
+        arguments["model"] = str(options.target_dir)
+        if "speculative_config" in arguments:
+            arguments["speculative_config"]["model"] = str(options.drafter_dir)
+        arguments["limit_mm_per_prompt"] = {
+            "image": self._card.max_images,
+            "audio": self._card.max_audios,
+            "video": {"count": self._card.max_videos, "num_frames": MAX_FRAMES},
+        }
         return AsyncEngineArgs(
-            model=str(options.target_dir),
+            **arguments,
             served_model_name=self._card.name,
-            dtype="bfloat16",
-            enforce_eager=True,
-            max_model_len=self._card.context_tokens,
-            max_num_seqs=options.max_sequences,
-            max_num_batched_tokens=options.max_batched_tokens,
-            disable_chunked_mm_input=True,
-            limit_mm_per_prompt={
-                "image": self._card.max_images,
-                "audio": self._card.max_audios,
-                "video": {"count": self._card.max_videos, "num_frames": MAX_FRAMES},
-            },
-            speculative_config=speculative,
             per_request_spec_decode_metrics="summary",
             # Its front-end half believes that every rendered medium reached the engine; a request
             # cancelled between the two would break the next one with the same medium.

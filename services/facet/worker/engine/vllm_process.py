@@ -8,7 +8,7 @@ from pathlib import Path
 from facet.worker.engine.child_processes import own_child_processes
 
 
-def prepare_environment(*, kv_cache_gib: int, cpu_threads: int) -> None:
+def prepare_environment(*, cpu_threads: int) -> None:
     """Set what vLLM must find before its import. Values that the operator set stay."""
     wanted = {
         "HF_HUB_OFFLINE": "1",
@@ -16,8 +16,6 @@ def prepare_environment(*, kv_cache_gib: int, cpu_threads: int) -> None:
         "VLLM_LOGGING_LEVEL": "WARNING",
         # Threads of gRPC and of the media decoder do not survive a fork.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        # Without it vLLM wants 92 % of the machine's memory to be free.
-        "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
         # Binding would put every worker of a machine on the same cores.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(cpu_threads),
@@ -28,6 +26,8 @@ def prepare_environment(*, kv_cache_gib: int, cpu_threads: int) -> None:
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+    # It would replace the planned bytes by whole GiB.
+    os.environ.pop("VLLM_CPU_KVCACHE_SPACE", None)
     own_child_processes()
 
 

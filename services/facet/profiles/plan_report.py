@@ -8,7 +8,9 @@ from typing import Any
 from facet.profiles.kv import KvBytes
 from facet.profiles.plan import Plan
 from facet.profiles.profile import GIB
-from facet.profiles.refusal import PlanRefusedError
+from facet.profiles.refusal import PlanRefusedError, RefusalReason
+
+_IN_TOKENS = (RefusalReason.CONTEXT_LIMIT, RefusalReason.BATCHED_TOKENS)
 
 
 def values(plan: Plan) -> dict[str, Any]:
@@ -18,10 +20,10 @@ def values(plan: Plan) -> dict[str, Any]:
         "profile": plan.profile.name,
         "model": plan.profile.model,
         "device": plan.profile.device.value,
-        "is_served": plan.profile.is_served,
+        "fits": True,
         "target": plan.profile.target.source,
         "drafter": plan.profile.drafter.source,
-        "download_bytes": plan.profile.target.download_bytes + plan.profile.drafter.download_bytes,
+        "download_bytes": plan.profile.download_bytes,
         "memory_bytes": {
             "total": memory.total,
             "usable": memory.usable,
@@ -48,13 +50,16 @@ def values(plan: Plan) -> dict[str, Any]:
     }
 
 
-def refusal_values(refusal: PlanRefusedError) -> dict[str, Any]:
-    """For --json."""
+def refusal_values(profile: str, refusal: PlanRefusedError) -> dict[str, Any]:
+    """For --json; bytes are null where tokens decide, or no number."""
+    in_bytes = refusal.reason not in _IN_TOKENS and refusal.needed > 0
     return {
+        "fits": False,
+        "profile": profile,
         "reason": refusal.reason.value,
         "message": refusal.message,
-        "needed": refusal.needed,
-        "available": refusal.available,
+        "needed_bytes": refusal.needed if in_bytes else None,
+        "available_bytes": refusal.available if in_bytes else None,
         "nearest": refusal.nearest,
     }
 

@@ -26,12 +26,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 # Settings that are named in the files of this folder before the services have them.
 COMING = {
-    "FACET_GATEWAY_HEALTH_LISTEN",
-    "FACET_GATEWAY_REDIS_CREDENTIALS",
-    "FACET_GATEWAY_REDIS_PASSWORD_FILE",
     "FACET_WORKER_PROFILE",
-    "FACET_WORKER_REDIS_CREDENTIALS",
-    "FACET_WORKER_REDIS_PASSWORD_FILE",
     "FACET_WORKER_WEIGHTS_CACHE",
 }
 FACET = {"gateway": GATEWAY, "gateway-gpu": GATEWAY, "worker-cpu": WORKER_CPU, "worker-gpu": WORKER}

@@ -38,7 +38,16 @@ def missing() -> str:
 def run_node() -> dict[str, Any]:
     """Run `tools.images.node` apart from the machine's network. Errors: ImageError."""
     done = subprocess.run(
-        ["unshare", "--net", "--", sys.executable, "-m", "tools.images.node"],
+        [
+            "setpriv",
+            "--pdeathsig=KILL",
+            "unshare",
+            "--net",
+            "--",
+            sys.executable,
+            "-m",
+            "tools.images.node",
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -48,6 +48,8 @@ class Jail:
             *("unshare", "--mount", "--propagation", "private", "/bin/sh", "-ec"),
             "\n".join([*mounts, 'exec chroot "$@"']),
             *("jail", f"--userspec={self.uid}:0", "--groups=0", str(root)),
+            # None outlives the check, however that ends.
+            *("/usr/bin/setpriv", "--pdeathsig=KILL"),
             *("/usr/bin/env", "-i", f"--chdir={self.config.workdir}", *variables, *argv),
         ]
 

@@ -167,15 +167,20 @@ def scaler_problem() -> str:
 def run(store: Store, folder: Path) -> dict[str, object]:
     """Start the node, ask, stop. Errors: ImageError."""
     key, password = secrets.token_urlsafe(24), secrets.token_hex(16)
-    keys = folder / "keys"
-    keys.mkdir()
-    (keys / "api-keys").write_text(f"check:{hashlib.sha256(key.encode()).hexdigest()}\n")
+    given = folder / "secrets"
+    given.mkdir()
+    (given / "api-keys").write_text(f"check:{hashlib.sha256(key.encode()).hexdigest()}\n")
     draw = random.SystemRandom()
-    url = {"REDIS_URL": f"redis://:{password}@127.0.0.1:{_REDIS_PORT}/0"}
+    (given / "redis-password").write_text(password)
+    redis_of_all = {
+        "REDIS_URL": f"redis://127.0.0.1:{_REDIS_PORT}/0",
+        "REDIS_CREDENTIALS": "file",
+        "REDIS_PASSWORD_FILE": "/mnt/redis-password",
+    }
     environment = {
-        GATEWAY: {**url, "API_KEYS_FILE": "/mnt/api-keys"},
-        AUTOSCALER: url,
-        WORKER_CPU: url,
+        GATEWAY: {**redis_of_all, "API_KEYS_FILE": "/mnt/api-keys"},
+        AUTOSCALER: redis_of_all,
+        WORKER_CPU: redis_of_all,
     }
     problems: list[str] = []
     with ExitStack() as stack:
@@ -185,7 +190,7 @@ def run(store: Store, folder: Path) -> dict[str, object]:
                 stack.enter_context(store.mounted(image)),
                 store.config(image),
                 draw.randint(_FIRST_UID, _LAST_UID),
-                keys if image is GATEWAY else None,
+                given,
             )
             for image in environment
         }

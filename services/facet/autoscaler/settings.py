@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from facet.core.settings import ServiceSettings, settings_config
+from facet.core.settings import settings_config
+from facet.queue.store_settings import StoreSettings
 
 
-class AutoscalerSettings(ServiceSettings):
+class AutoscalerSettings(StoreSettings):
     """Environment variables `FACET_AUTOSCALER_<FIELD>`."""
 
     model_config = settings_config("AUTOSCALER")
-
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """Where the queues are; secret because it may hold a password."""
 
     release: str = "default"
     """Part of every Redis key."""

@@ -75,10 +75,14 @@ def arrows(values: Values) -> Iterator[Arrow]:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everybody around one release: `groups` by the names of the table, `pods` its own."""
+    """Everybody around one release: `groups` by the names of the table, `pods` its own.
+
+    `numbered` are the ports that the table names by their number.
+    """
 
     groups: Mapping[str, list[Peer]]
     pods: tuple[Peer, ...]
+    numbered: frozenset[Port]
 
     @property
     def everybody(self) -> list[Peer]:
@@ -92,7 +96,9 @@ class Scene:
             for pod in self.pods
             for (_, protocol), number in pod.ports.items()
         }
-        return sorted(listened | set(PROBED), key=lambda port: (port.number, port.protocol))
+        return sorted(
+            listened | self.numbered | set(PROBED), key=lambda port: (port.number, port.protocol)
+        )
 
     def pairs(self) -> Iterator[tuple[Peer, Peer]]:
         """Everybody with everybody, where at least one is a pod of the release."""
@@ -113,7 +119,8 @@ def scene(render: Render) -> Scene:
     others = outsiders() | {name: find(render.values) for name, find in NAMED.items()}
     groups |= others
     groups[ANYBODY] = [peer for group in others.values() for peer in group]
-    return Scene(groups, tuple(pods))
+    numbered = (arrow.port for arrow in arrows(render.values) if isinstance(arrow.port, Port))
+    return Scene(groups, tuple(pods), frozenset(numbered))
 
 
 def expected(render: Render, surroundings: Scene) -> set[tuple[str, str, Port]]:

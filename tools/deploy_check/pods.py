@@ -45,10 +45,10 @@ SYSCTLS = {
 }
 _HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe")
 _SECRET_NAME = re.compile(
-    r"PASS(WORD|WD)?\b|SECRET|TOKEN|CREDENTIAL|AUTH\b|(^|_)API_?KEYS?\b|PRIVATE"
+    r"(^|_)(PASS|PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|AUTH|API_?KEYS?|PRIVATE_KEY)(_|$)"
 )
-# Settings that name a place or a number, not a secret: token limits, files that hold keys.
-_NO_SECRET_NAME = re.compile(r"(_FILE|_TOKENS|_SECONDS|_CREDENTIALS|_LISTEN)$")
+# Settings that say where a secret is or how it is come by.
+_NO_SECRET_NAME = re.compile(r"_(FILE|SECONDS|URL|REDIS_CREDENTIALS)$")
 _URL_PASSWORD = re.compile(r"://[^/@\s]*:(?!\$\()[^/@\s]+@")
 _PASSWORD_ARGUMENT = re.compile(r"^--?(requirepass|masterauth|password|pass)$")
 

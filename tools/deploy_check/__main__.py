@@ -19,7 +19,24 @@ from tools.deploy_check.renders import Render, all_renders
 from tools.deploy_check.schemas import check_schemas
 
 # What a deployment cannot do without, whatever the templates say.
-KINDS = {"Deployment", "NetworkPolicy", "Secret", "Service", "ServiceAccount", "StatefulSet"}
+KINDS = {
+    "ConfigMap",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "NetworkPolicy",
+    "Pod",
+    "PodDisruptionBudget",
+    "PodMonitoring",
+    "Role",
+    "RoleBinding",
+    "Rules",
+    "ScaledObject",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+    "StatefulSet",
+}
 
 
 def checks(renders: Callable[[], list[Render]]) -> Mapping[str, Callable[[], Outcome]]:
@@ -32,6 +49,8 @@ def checks(renders: Callable[[], list[Render]]) -> Mapping[str, Callable[[], Out
         "values-schema": values_schema.check_values_schema,
         "templates": sources.check_templates,
         "dockerfiles": sources.check_dockerfiles,
+        "compose": sources.check_compose,
+        "cloud-build": sources.check_cloud_build,
     }
     of_renders = {
         "schemas": check_schemas,

@@ -26,7 +26,7 @@ from tools.deploy_check.renders import Manifest, Render, title
 KUBERNETES_VERSION = "1.35"
 CRDS = ROOT.parent / "shared" / "crds"
 # Groups of the API that every cluster has; all others come with an operator.
-_BUILT_IN = re.compile(r"^(v1|[a-z]+/v1|[a-z.]+\.k8s\.io/v\d+\w*)$")
+_BUILT_IN = re.compile(r"^(v1|[a-z]+/v\w+|[a-z.]+\.k8s\.io/v\w+)$")
 _GATEWAY_API = "gateway.networking.k8s.io/"
 
 

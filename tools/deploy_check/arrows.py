@@ -14,11 +14,11 @@ from typing import Any
 
 from tools.deploy_check.network import Peer, Policies, Port, policies_of
 from tools.deploy_check.outcome import Outcome
-from tools.deploy_check.renders import Render
+from tools.deploy_check.renders import Render, Workload
 from tools.deploy_check.world import PROBED, in_range, named_peers, outsiders, own_pods
 
 Values = Mapping[str, Any]
-COMPONENTS = ("gateway", "worker", "redis")
+COMPONENTS = ("gateway", "worker", "redis", "autoscaler")
 # Whom the values of a render name, beside components and `world.outsiders`.
 NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "caller": lambda values: named_peers("gatewayFrom", values["networkPolicy"]["gatewayFrom"]),
@@ -26,8 +26,19 @@ NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "external-redis": lambda values: [
         in_range("external-redis", cidr) for cidr in values["networkPolicy"]["redisCidrs"]
     ],
+    "api-server": lambda values: [
+        in_range("api-server", cidr) for cidr in autoscaler(values).get("apiServerCidrs") or []
+    ],
 }
 ANYBODY = "anybody outside the release"
+# Workers whose weights come over the network, by a download or by a bucket that is mounted.
+FETCHERS = "workers that fetch"
+_BUCKET_DRIVER = "gcsfuse.csi.storage.gke.io"
+
+
+def autoscaler(values: Values) -> Mapping[str, Any]:
+    """Its values; empty where the chart has no autoscaler."""
+    return values.get("autoscaler") or {}
 
 
 def _always(_: Values) -> bool:
@@ -56,7 +67,8 @@ def external_port(values: Values) -> Port:
 
 def arrows(values: Values) -> Iterator[Arrow]:
     """The table, as far as it holds with these values."""
-    users = ("gateway", "worker")
+    users = ("gateway", "worker", "autoscaler")
+    api_server = "api-server" if autoscaler(values).get("apiServerCidrs") else ANYBODY
     table = [
         Arrow((ANYBODY,), ("gateway",), "grpc", is_open),
         Arrow(("caller",), ("gateway",), "grpc"),
@@ -69,6 +81,11 @@ def arrows(values: Values) -> Iterator[Arrow]:
         Arrow(users, ("redis",), "redis"),
         Arrow(users, ("external-redis",), external_port(values)),
         *[Arrow(users, (ANYBODY,), port) for port in (Port(53), Port(53, "UDP"))],
+        Arrow(("keda",), ("autoscaler",), "scaler"),
+        *[Arrow(("autoscaler",), (api_server,), Port(port)) for port in (443, 6443)],
+        Arrow((FETCHERS,), ("internet", "balancer"), Port(443)),
+        Arrow((FETCHERS,), ("metadata",), Port(80)),
+        Arrow((FETCHERS,), ("metadata-agent",), Port(988)),
     ]
     return (arrow for arrow in table if arrow.when(values))
 
@@ -107,14 +124,29 @@ class Scene:
                 yield source, destination
 
 
+def fetches(workload: Workload) -> bool:
+    """Whether a worker's weights come over the network."""
+    mounts_bucket = any(
+        (volume.get("csi") or {}).get("driver") == _BUCKET_DRIVER
+        for volume in workload.pod.get("volumes") or []
+    )
+    return mounts_bucket or any(
+        entry["name"] == "FACET_WORKER_WEIGHTS_CACHE"
+        for container in workload.containers()
+        for entry in container.get("env") or []
+    )
+
+
 def scene(render: Render) -> Scene:
     """The pods of a render and their surroundings; LookupError for an unknown component."""
-    groups: dict[str, list[Peer]] = {component: [] for component in COMPONENTS}
+    groups: dict[str, list[Peer]] = {name: [] for name in (*COMPONENTS, FETCHERS)}
     pods = []
     for pod, workload in own_pods(render):
         if workload.component not in groups:
             raise LookupError(f"{workload.title}: no arrows for component {workload.component!r}")
         groups[workload.component].append(pod)
+        if fetches(workload):
+            groups[FETCHERS].append(pod)
         pods.append(pod)
     others = outsiders() | {name: find(render.values) for name, find in NAMED.items()}
     groups |= others

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
 
 from facet.core.settings import ServiceSettings
-from facet.gateway.settings import GatewaySettings
-from facet.worker.settings import WorkerSettings
 from tools.deploy_check.outcome import Outcome
 from tools.deploy_check.renders import Manifest, Render, Workload
 
-SETTINGS: Mapping[str, type[ServiceSettings]] = {
-    "GATEWAY": GatewaySettings,
-    "WORKER": WorkerSettings,
-}
+
+def settings_of(*services: str) -> Mapping[str, type[ServiceSettings]]:
+    """The settings of each service that exists, by the word that its variables begin with."""
+    return {
+        service.upper(): getattr(
+            import_module(f"facet.{service}.settings"), f"{service.capitalize()}Settings"
+        )
+        for service in services
+        if find_spec(f"facet.{service}") is not None
+    }
+
+
+SETTINGS = settings_of("gateway", "worker", "autoscaler")
 _PREFIX = "FACET_"
 
 

@@ -15,7 +15,8 @@ OUTSIDE: Mapping[str, Sequence[str]] = {
     "metadata": ("169.254.169.254",),
     "metadata-agent": ("169.254.169.252",),
     "balancer": ("35.191.0.9", "130.211.0.9"),
-    "internet": ("198.51.100.7", "2001:db8::7"),
+    "internet": ("198.51.100.7",),
+    "internet-6": ("2001:db8::7",),
     "neighbour": ("10.77.0.7",),
 }
 # Pods of others: namespace and labels.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 
 from facet.core.settings import ServiceSettings
+from tools.checks import ROOT
 from tools.deploy_check.outcome import Outcome
 from tools.deploy_check.renders import Manifest, Render, Workload
 
@@ -18,7 +18,7 @@ def settings_of(*services: str) -> Mapping[str, type[ServiceSettings]]:
             import_module(f"facet.{service}.settings"), f"{service.capitalize()}Settings"
         )
         for service in services
-        if find_spec(f"facet.{service}") is not None
+        if (ROOT / "services" / "facet" / service / "settings.py").exists()
     }
 
 

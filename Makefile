@@ -77,7 +77,7 @@ nano-train: setup-dev ## Train the nano target and drafter anew (about an hour o
 nano-eval: setup-dev ## Held-out accuracy, draft acceptance and MTP parity of nano, through vLLM
 	@$(VENV_PYTHON) -m tools.nano.eval
 
-.PHONY: lint type gen lock verify helm-lint format
+.PHONY: lint type gen lock verify helm-lint deploy-check format
 lint: setup-dev ## ruff, buf, hadolint, import contracts
 	@$(VENV_PYTHON) -m tools.lint
 format: setup-dev ## Rewrite Python and proto files in the house format
@@ -95,6 +95,8 @@ verify: setup-dev ## Prove that generated and pinned files agree with their sour
 	@$(VENV_PYTHON) -m tools.verify
 helm-lint: setup-dev ## helm lint --strict over the chart with every set of CI values
 	@$(VENV_PYTHON) -m tools.helm lint
+deploy-check: setup-dev ## Chart, schemas, policies, Dockerfiles as they would be deployed; ends in JSON
+	@$(VENV_PYTHON) -m tools.deploy_check
 
 .PHONY: image-check images
 image-check: setup-dev ## Build images, answer a request from them as a random UID (root, buildah)

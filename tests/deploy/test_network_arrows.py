@@ -1,0 +1,106 @@
+"""Each allowed and each denied connection of the chart, for every set of CI values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tools.deploy_check.arrows import check_network, expected, matrix, scene
+from tools.deploy_check.network import policies_of
+from tools.deploy_check.renders import Manifest, Render, all_renders
+
+pytestmark = pytest.mark.integration
+
+renders = cache(all_renders)
+
+
+def with_policies() -> list[Render]:
+    return [render for render in renders() if render.values["networkPolicy"]["enabled"]]
+
+
+@pytest.mark.parametrize("blocks_match_pods", [False, True])
+def test_connections_are_those_of_the_table(blocks_match_pods: bool) -> None:
+    assert len(with_policies()) >= 3
+    for render in with_policies():
+        surroundings = scene(render)
+        policies = policies_of(render.objects, blocks_match_pods=blocks_match_pods)
+
+        opened = {
+            (source.name, destination.name, port)
+            for source, destination, port, is_allowed in matrix(surroundings, policies)
+            if is_allowed
+        }
+
+        assert opened == expected(render, surroundings), render.name
+        assert len(opened) >= 20
+
+
+def changed(change: Callable[[Manifest], None], name: str) -> Render:
+    """The default render with one policy changed."""
+    (render,) = [found for found in renders() if found.name == "default"]
+    objects = copy.deepcopy(render.objects)
+    (policy,) = [
+        item
+        for item in objects
+        if item["kind"] == "NetworkPolicy" and item["metadata"]["name"].endswith(name)
+    ]
+    change(policy["spec"])
+    return Render(render.name, objects, render.values)
+
+
+def _drop_ingress(spec: Manifest) -> None:
+    spec["ingress"] = []
+
+
+def _open_egress(spec: Manifest) -> None:
+    spec["egress"].append({})
+
+
+def _admit_block(spec: Manifest) -> None:
+    spec["ingress"].append({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]})
+
+
+def _admit_all_namespaces(spec: Manifest) -> None:
+    spec["ingress"][0]["from"] = [{"namespaceSelector": {}}]
+
+
+def _forget_egress(spec: Manifest) -> None:
+    del spec["policyTypes"], spec["egress"]
+
+
+def _select_nothing(spec: Manifest) -> None:
+    spec["podSelector"]["matchLabels"]["app.kubernetes.io/component"] = "nothing"
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "told"),
+    [
+        (_drop_ingress, "redis", "gateway -> StatefulSet/facet-redis 6379/TCP is cut off"),
+        (_drop_ingress, "gateway", "client -> Deployment/facet-gateway 8470/TCP is cut off"),
+        (_open_egress, "worker", "-> internet (198.51.100.7) 443/TCP is open"),
+        (_admit_block, "redis", "client -> StatefulSet/facet-redis 6379/TCP is open"),
+        (_admit_all_namespaces, "redis", "impostor -> StatefulSet/facet-redis 6379/TCP is open"),
+        (_forget_egress, "gateway", "gateway -> internet (198.51.100.7) 443/TCP is open"),
+        (_select_nothing, "redis", "stranger -> StatefulSet/facet-redis 6379/TCP is open"),
+    ],
+)
+def test_a_connection_is_told_when_policies_and_table_part(
+    change: Callable[[Any], None], name: str, told: str
+) -> None:
+    outcome = check_network([changed(change, name)])
+
+    assert [problem for problem in outcome.problems if told in problem], outcome.problems[:5]
+
+
+def test_a_component_is_told_when_the_table_does_not_know_it() -> None:
+    render = changed(lambda spec: None, "redis")
+    workload = next(item for item in render.objects if item["kind"] == "StatefulSet")
+    workload["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] = "cache"
+
+    (problem,) = check_network([render]).problems
+
+    assert "no arrows for component 'cache'" in problem

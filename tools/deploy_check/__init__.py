@@ -1,0 +1,1 @@
+"""Everything that can be known of the deployment without a cluster: `make deploy-check`."""

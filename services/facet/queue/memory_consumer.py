@@ -144,6 +144,9 @@ class MemoryConsumer(MemorySide):
             why="dead-lettered" if write.is_dead_letter else why,
             took=write.prompt_tokens + write.output_tokens if has_taken else None,
             is_dead_letter=write.is_dead_letter,
+            usage=write.usage,
+            prompt_tokens=write.prompt_tokens,
+            output_tokens=write.output_tokens,
         )
         self._ledger.end(record, end)
         if not write.failure and write.output_tokens > 0:

@@ -1,10 +1,10 @@
 -- ARGV: 1 lease_ms, 2 dead_letter_ms, 3 bytes of a log at most, 4 four blobs of a request whose log
--- is full, then 15 a write: id, epoch, nonce, expected offset, event count, token count, words of ids
+-- is full, then 16 a write: id, epoch, nonce, expected offset, event count, token count, words of ids
 -- (id_words.py), response, drafted, accepted, kind ('append' | 'finish' | 'dead'), failure, prompt
--- tokens and output tokens of the whole request, 1 when earlier ids are void.
+-- tokens and output tokens of the whole request, 1 when earlier ids are void, usage.
 -- Returns {verdict, next offset} for each, flat; verdicts: 0 ok, 1 lease lost, 2 wrong offset,
 -- 3 lease or request forgotten by the store.
-local WIDTH = 15
+local WIDTH = 16
 local FULL, FIRST = 4, 8
 local lease_ms, dead_letter_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
@@ -23,6 +23,7 @@ local function finish(id, record, at, kind)
   end_request(id, record, now, {
     response = ARGV[at + 7], count = ARGV[at + 4], failure = ARGV[at + 11],
     finisher = ARGV[at + 1] .. ':' .. ARGV[at + 2], took = prompt > 0 and prompt + output or nil,
+    prompt = prompt, output = output, usage = ARGV[at + 15],
     dead_letter_ms = kind == 'dead' and dead_letter_ms or nil,
     why = kind == 'dead' and 'dead-lettered' or ARGV[at + 11] == '' and 'finished' or 'failed',
   })

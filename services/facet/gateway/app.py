@@ -27,6 +27,7 @@ from facet.gateway.authenticator import Authenticator, choose_authenticator
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
 from facet.gateway.drain import drain
+from facet.gateway.erasure import Eraser
 from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
 from facet.gateway.health_service import HealthService, StoreMonitor
 from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
@@ -39,6 +40,8 @@ from facet.gateway.open_calls import OpenCalls
 from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervision import keep_running
+from facet.gateway.tenants import Tenants
+from facet.gateway.usage import UsageTrimmer
 from facet.gateway.workers import LiveWorkers
 from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
@@ -67,6 +70,7 @@ class Gateway:
     health: HealthService
     monitor: StoreMonitor
     open_calls: OpenCalls
+    tenants: Tenants
 
     async def drain(self) -> None:
         """Shut down as `facet.gateway.drain.drain` describes."""
@@ -86,6 +90,7 @@ def main() -> None:
         cards = cards_of(settings.models)
         authenticator = choose_authenticator(settings.listen, settings.api_keys_file)
         check_admin_listener(settings.admin_listen, authenticator)
+        tenants = Tenants(settings.tenants_file)
     except ValidationError as error:
         _refuse(_first_fault(error))
     except (ValueError, OSError) as error:
@@ -95,11 +100,14 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, cards, authenticator))
+        runner.run(_serve(settings, cards, authenticator, tenants))
 
 
 async def _serve(
-    settings: GatewaySettings, cards: Sequence[ModelCard], authenticator: Authenticator
+    settings: GatewaySettings,
+    cards: Sequence[ModelCard],
+    authenticator: Authenticator,
+    tenants: Tenants,
 ) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,12 +130,12 @@ async def _serve(
                 )
             )
             queues.append((card, queue))
-        gateway = compose(settings, queues, media, authenticator)
+        gateway = compose(settings, queues, media, authenticator, tenants)
         try:
             address = await stack.enter_async_context(running(gateway))
             by_model = {card.name: queue for card, queue in queues}
             admin_address = await stack.enter_async_context(
-                serving_admin(settings.admin_listen, by_model, authenticator)
+                serving_admin(settings.admin_listen, by_model, authenticator, media)
             )
         except OSError as error:
             _refuse(str(error))
@@ -141,8 +149,10 @@ def compose(
     queues: Sequence[tuple[ModelCard, Queue]],
     media: MediaStore,
     authenticator: Authenticator,
+    tenants: Tenants | None = None,
 ) -> Gateway:
     """Put a gateway together from its adapters, which stay the caller's to close."""
+    tenants = tenants or Tenants(settings.tenants_file)
     catalogue = Catalogue(
         [
             Route(
@@ -156,7 +166,10 @@ def compose(
     )
     open_calls = OpenCalls(settings.max_open_calls)
     inference = InferenceService(
-        catalogue, Intake(catalogue, media, _intake_limits(settings)), open_calls
+        catalogue,
+        Intake(catalogue, media, _intake_limits(settings), tenants),
+        open_calls,
+        Eraser(media),
     )
     health = HealthService(SERVICES)
     server = create_server(
@@ -173,7 +186,7 @@ def compose(
         max_open_calls=settings.max_open_calls,
     )
     monitor = StoreMonitor([queue for _, queue in queues], health)
-    return Gateway(settings, server, catalogue, health, monitor, open_calls)
+    return Gateway(settings, server, catalogue, health, monitor, open_calls, tenants)
 
 
 @asynccontextmanager
@@ -222,11 +235,16 @@ def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
 
 
 def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
-    loops: list[tuple[str, Loop]] = [("store monitor", gateway.monitor.run)]
+    loops: list[tuple[str, Loop]] = [
+        ("store monitor", gateway.monitor.run),
+        ("tenants file", gateway.tenants.run),
+    ]
+    life_seconds = gateway.settings.usage_retention_seconds
     for route in gateway.catalogue.routes:
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),
             (f"sweeper of {route.card.name}", Sweeper(route.queue).run),
+            (f"usage of {route.card.name}", UsageTrimmer(route.queue, life_seconds).run),
         ]
     return loops
 

@@ -63,6 +63,8 @@ _FAMILIES = {
     "warm": "STRING worker that served an affinity last",
     "nudge": "LIST of hints for one worker",
     "inbox": "STREAM of what one follower follows",
+    "own_blobs": "ZSET as blobs, of one tenant whose media are limited",
+    "own_blob_bytes": "STRING: their sum",
     "naming": "STRING: a request id is being placed; in shard 0",
 }
 # A million requests wait under these: each byte counts.
@@ -97,6 +99,11 @@ def media_base(release: str) -> str:
 def media_ledger_base(release: str) -> str:
     """What stands before `blobs` and `blob_bytes`: one slot of a cluster."""
     return f"{{{media_base(release)}}}"
+
+
+def media_holders_name(name: str) -> str:
+    """The ZSET generation id -> until when it holds the medium under this key, ms; in its slot."""
+    return f"{name}:holders" if "{" in name else f"{{{name}}}:holders"
 
 
 def _checked(name: str) -> str:

@@ -108,13 +108,17 @@ class Reader(Protocol):
         absent from the result, and so are unknown ones. Errors: StoreUnavailableError.
         """
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         """Put what is logged from now on for these requests in the follower's inbox.
 
         Values are the offsets that the follower's readers have got so far. Renews the presence of
         readers of these requests and keeps the inbox alive: repeat at least every lease time for
         all that is followed, so that it is done once after an outage before anybody is taken for
-        gone. An empty mapping keeps the inbox alive. Errors: StoreUnavailableError.
+        gone. An empty mapping keeps the inbox alive. What the inbox holds up to the cursor
+        `received` is dropped, but for what stands at it while more came behind. Errors:
+        StoreUnavailableError.
         """
 
     async def unfollow(self, follower: str, generation_ids: Sequence[str]) -> None:

@@ -56,6 +56,7 @@ _FAMILIES = {
     "ids": "STRING of its token ids, 32 bits each, little endian",
     "life": "LIST of what happened to it from the first claim on",
     "media": "STRING of the keys of its media, joined by spaces",
+    "gone": "STRING: a request that was claimed was deleted just now",
     "quota": "HASH of a tenant's buckets: requests, tokens (when full, ms), pace (ms a token)",
     "live": "ZSET id -> when it expires, ms: what waits or runs of a tenant with limits",
     "idem": "HASH id, digest of one (tenant, request id)",

@@ -50,6 +50,7 @@ class Ledger:
         self.shard = shard
         self.origin = ""
         self.records: dict[str, Record] = {}
+        self.gone: set[str] = set()
         self.by_request_id: dict[str, str] = {}
         self.lanes = Lanes()
         self.pace = Pace()

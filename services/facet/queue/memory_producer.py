@@ -99,6 +99,8 @@ class MemoryProducer(MemorySide):
         if record.state is not State.ENDED:
             return False
         self._ledger.forget(record)
+        if record.attempts:
+            self._ledger.gone.add(generation_id)
         return True
 
     async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:

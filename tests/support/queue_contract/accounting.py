@@ -9,7 +9,7 @@ import pytest
 from facet.api.v1.generation_pb2 import UsageMetadata
 from facet.core.errors import InvalidRequestError
 from facet.queue.limits import MIN_RETENTION_MS
-from facet.queue.values import Finish, Submission
+from facet.queue.values import Finish, Submission, Verdict
 from facet.queue.views import UsageRecord
 from tests.support.queue_contract.operating import buried
 from tests.support.queue_contract.world import (
@@ -187,6 +187,17 @@ class RetentionContract:
         status = await world.queue.status("g-0-1", TENANT)
         assert (await buried(world), status.is_fleeting) == (["g-0-1"], False)
         assert status.expires_ms - status.ended_ms == 90_000
+
+    async def test_lease_is_lost_when_its_request_was_deleted(self, world: World) -> None:
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        await world.queue.cancel("g-0-1", TENANT)
+        await world.queue.delete("g-0-1", TENANT)
+        lease = claimed.lease
+        assert await world.queue.heartbeat("worker-1", "print-1", [lease]) == [Verdict.LEASE_LOST]
+        for write in (append(claimed), finish(claimed)):
+            (result,) = await world.queue.write([write])
+            assert result.verdict is Verdict.LEASE_LOST
 
     async def test_nothing_is_left_when_deleted(self, world: World) -> None:
         request = replace(submission(request_id="order-1"), media_keys=("key-1", "key-2"))

@@ -62,18 +62,23 @@ def add_command(parser: Parser) -> None:
 
 
 def write(records: Iterable[UsageRecord], *, as_csv: bool, as_json: bool) -> None:
-    """Print records as they arrive; JSON is one value a line."""
+    """Print records as they arrive."""
     rows = map(plain, records)
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows([column(row) for column in _COLUMNS.values()] for row in rows)
         return
+    is_empty = True
+    if as_json:
+        # One value, which need not fit in memory.
+        for number, row in enumerate(rows):
+            sys.stdout.write(f"{', ' if number else '['}{json.dumps(row, ensure_ascii=False)}")
+            is_empty = False
+        sys.stdout.write("[]\n" if is_empty else "]\n")
+        return
     for row in rows:
-        if as_json:
-            print(json.dumps(row, ensure_ascii=False))
-        else:
-            terminal.write_answer(f"{_line(row)}\n")
+        terminal.write_answer(f"{_line(row)}\n")
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -11,9 +11,10 @@ local now = now_ms()
 -- The server formats a text faster than a number.
 local lapses = string.format('%.0f', now + lease_ms)
 
-local function refuse(record, epoch, nonce, kind)
+local function refuse(id, record, epoch, nonce, kind)
   local finisher = epoch .. ':' .. nonce
   if kind ~= 'append' and record and record.finisher == finisher then return 0, record.next end
+  if not record and redis.call('EXISTS', gone_key(id)) == 1 then return 1, 0 end
   if is_rewound(record, epoch) then return 3, 0 end
   return 1, 0
 end
@@ -33,7 +34,7 @@ end
 local function write(at)
   local id, epoch, nonce, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 10]
   local record = read_record(id)
-  if not holds(record, epoch, nonce) then return refuse(record, epoch, nonce, kind) end
+  if not holds(record, epoch, nonce) then return refuse(id, record, epoch, nonce, kind) end
   if record.next ~= tonumber(ARGV[at + 3]) then
     redis.call('ZADD', leases_key, lapses, id)
     return 2, record.next

@@ -6,7 +6,14 @@ import secrets
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
 from facet.api.v1.event_pb2 import Event, Finished, Resumed, Started, TextDelta
-from facet.api.v1.generation_pb2 import FINISH_REASON_STOP, Timings, UsageMetadata
+from facet.api.v1.generation_pb2 import (
+    FINISH_REASON_STOP,
+    MODALITY_IMAGE,
+    MODALITY_TEXT,
+    ModalityTokenCount,
+    Timings,
+    UsageMetadata,
+)
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.core.errors import DeadLetteredError
 from facet.queue.memory_queue import MemoryQueue
@@ -18,6 +25,16 @@ RUNNING = f"g-0-{'r' * 26}"
 FINISHED = f"g-0-{'f' * 26}"
 DEAD = f"g-0-{'d' * 26}"
 WORKER = "worker-7"
+USED = UsageMetadata(
+    prompt_token_count=3,
+    prompt_tokens_details=[
+        ModalityTokenCount(modality=MODALITY_TEXT, token_count=1),
+        ModalityTokenCount(modality=MODALITY_IMAGE, token_count=2),
+    ],
+    cached_content_token_count=1,
+    candidates_token_count=5,
+    thoughts_token_count=4,
+)
 
 
 async def stocked_queue() -> MemoryQueue:
@@ -32,7 +49,11 @@ async def stocked_queue() -> MemoryQueue:
     await queue.write(
         [
             Append(lease, 0, 2, (1,), _events(0, _started(), _text())),
-            Finish(lease, 2, 1, (), _events(2, Event(finished=finished))),
+            Finish(
+                *(lease, 2, 1, (), _events(2, Event(finished=finished))),
+                prompt_tokens=3,
+                usage=USED.SerializeToString(),
+            ),
         ]
     )
     await queue.submit(_submission(DEAD))

@@ -23,6 +23,7 @@ from facet.gateway.admin_service import AdminService
 from facet.gateway.authenticator import Gatekeeper
 from facet.gateway.calls import Streamed, Unary, service_handler
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.erasure import Eraser
 from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
 from facet.gateway.inference_service import InferenceService
 from facet.gateway.intake import Intake, IntakeLimits
@@ -62,11 +63,13 @@ class FuzzedGateway:
         self.queue = MemoryQueue()
         self.log_reader = LogReader(self.queue)
         catalogue = Catalogue([Route(NANO, self.queue, self.log_reader, LiveWorkers(self.queue))])
-        intake = Intake(catalogue, MemoryMediaStore(), _LIMITS)
+        media = MemoryMediaStore()
+        intake = Intake(catalogue, media, _LIMITS)
+        inference = InferenceService(catalogue, intake, OpenCalls(4096), Eraser(media))
         services: Mapping[str, Mapping[str, Unary | Streamed]] = {
-            INFERENCE_SERVICE: InferenceService(catalogue, intake, OpenCalls(4096)).methods(),
+            INFERENCE_SERVICE: inference.methods(),
             MODEL_SERVICE: ModelService(catalogue).methods(),
-            ADMIN_SERVICE: AdminService({NANO.name: self.queue}).methods(),
+            ADMIN_SERVICE: AdminService({NANO.name: self.queue}, media).methods(),
         }
         self.request_types = {
             f"/{service}/{method}": spec.request_type

@@ -30,6 +30,7 @@ from facet.gateway.authentication import BearerAuthenticator
 from facet.gateway.authenticator import Principal
 from facet.gateway.key_set import KeySet
 from facet.gateway.oidc import OidcAuthenticator, OidcRules
+from facet.gateway.tenants import parse_tenants
 from facet.queue.generation_id import is_generation_id
 from tests.support import media_samples
 from tools.fuzz.case import Case, Target
@@ -67,6 +68,7 @@ def targets(gateway: FuzzedGateway, jwks_file: str) -> list[Target]:
         _media(gateway),
         Target("credentials", _credentials, authenticate),
         _document("key-file", _key_line, lambda data: api_keys.parse_keys(data, "keys")),
+        _document("tenants-file", _tenants, lambda data: parse_tenants(data, "tenants")),
         _document("jwks", lambda _: jwks(), key_set.parse_keys),
         _document("event-frames", _log_bytes, framing.event_frames),
         _document("envelope", _envelope_bytes, Envelope.FromString),
@@ -188,6 +190,12 @@ def _key_line(random: Random) -> bytes:
     digest = hashlib.sha256(noise(random, 8)).hexdigest()
     options = random.choice(("", ":weight=2", ":expires=2030-01-01T00:00:00Z", ":admin"))
     return f"# keys\nacme:{digest}{options}\n".encode()
+
+
+def _tenants(random: Random) -> bytes:
+    limits = ("requests_per_minute", "tokens_per_minute", "max_concurrent", "max_media_bytes")
+    terms = {name: random.choice((None, 1, 1 << 40)) for name in limits}
+    return json.dumps({"defaults": terms, "tenants": {"acme": {"weight": 2.5, **terms}}}).encode()
 
 
 def _log_bytes(random: Random) -> bytes:

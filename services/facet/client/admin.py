@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
@@ -12,6 +13,8 @@ from facet.api.v1 import admin_service_pb2, admin_service_pb2_grpc
 from facet.client import connection, errors
 from facet.client.request import CALL_TIMEOUT_SECONDS, MAX_PAGE
 from facet.client.tls import Tls
+
+EXPORT_TIMEOUT_SECONDS = 3600.0
 
 DEFAULT_ADDRESS = "127.0.0.1:8471"
 
@@ -89,6 +92,32 @@ class AdminClient:
         """What operators did last, at most `limit`, 1000 at most."""
         request = admin_service_pb2.ListAuditRequest(page_size=min(limit, MAX_PAGE))
         return self._call(self._stub.ListAudit, request)
+
+    def usage(
+        self, *, since: datetime | None, until: datetime | None, tenant: str, model: str
+    ) -> Iterator[admin_service_pb2.UsageRecord]:
+        """Usage records of what ended from `since` on and before `until`, as they arrive."""
+        request = admin_service_pb2.ExportUsageRequest(tenant=tenant, model=model)
+        if since is not None:
+            request.since.FromDatetime(since)
+        if until is not None:
+            request.until.FromDatetime(until)
+        try:
+            for page in self._stub.ExportUsage(
+                request, timeout=EXPORT_TIMEOUT_SECONDS, metadata=self._metadata
+            ):
+                yield from page.records
+        except grpc.RpcError as error:
+            raise errors.from_call(cast("Any", error)) from error
+
+    def delete_tenant(self, tenant: str) -> int:
+        """End and delete what is kept of a tenant's generations; returns how many."""
+        request, deleted = admin_service_pb2.DeleteTenantDataRequest(tenant=tenant), 0
+        while True:
+            answer = self._call(self._stub.DeleteTenantData, request)
+            deleted += answer.deleted
+            if not answer.has_more:
+                return deleted
 
     def close(self) -> None:
         """Close the connection."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from facet.core.errors import PermissionDeniedError
+from facet.core.media_store import MediaStore
 from facet.core.tls import CertificateFiles
 from facet.gateway.admin_service import SERVICE, AdminQueue, AdminService
 from facet.gateway.authenticator import (
@@ -59,6 +60,7 @@ async def serving_admin(
     listen: str,
     queues: Mapping[str, AdminQueue],
     authenticator: Authenticator,
+    media: MediaStore,
     certificates: CertificateFiles | None = None,
 ) -> AsyncIterator[str]:
     """Serve `facet.v1.AdminService` while the context is open; yields the bound `host:port`.
@@ -68,7 +70,7 @@ async def serving_admin(
     if not listen:
         yield ""
         return
-    methods = AdminService(queues).methods()
+    methods = AdminService(queues, media).methods()
     server = create_server(
         [service_handler(SERVICE, methods, AdminAuthenticator(authenticator))],
         (SERVICE,),

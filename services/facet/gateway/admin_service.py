@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
 from facet.api.v1.admin_service_pb2 import (
     DeadLetter,
+    DeleteTenantDataRequest,
+    DeleteTenantDataResponse,
     DiscardDeadLettersRequest,
     DiscardDeadLettersResponse,
     DrainWorkerRequest,
     DrainWorkerResponse,
+    ExportUsageRequest,
+    ExportUsageResponse,
     InspectGenerationRequest,
     InspectGenerationResponse,
     ListAuditRequest,
@@ -33,11 +38,13 @@ from facet.core.errors import (
     ModelNotFoundError,
     WorkerNotFoundError,
 )
+from facet.core.media_store import MediaStore
 from facet.gateway import admin_views
 from facet.gateway.calls import Call, Streamed, Unary
+from facet.gateway.erasure import Eraser
 from facet.queue.generation_id import is_generation_id
 from facet.queue.limits import MAX_BATCH
-from facet.queue.port import Observer, Operator, Reader
+from facet.queue.port import Observer, Operator, Producer, Reader
 from facet.queue.values import LogEntry
 from facet.queue.views import Inspection
 
@@ -45,11 +52,13 @@ SERVICE = "facet.v1.AdminService"
 DEFAULT_PAGE = 50
 MAX_PAGE = 1000
 MAX_IDS = 100
+USAGE_PAGE = 500
+EVER_MS = 1 << 62
 
 _log = structlog.get_logger(__name__)
 
 
-class AdminQueue(Observer, Operator, Reader, Protocol):
+class AdminQueue(Producer, Observer, Operator, Reader, Protocol):
     """The sides of a model's queue that operators need."""
 
 
@@ -61,8 +70,9 @@ class AdminService:
     may hold what failed then, never the other way round. Content is shown nowhere.
     """
 
-    def __init__(self, queues: Mapping[str, AdminQueue]) -> None:
+    def __init__(self, queues: Mapping[str, AdminQueue], media: MediaStore) -> None:
         self._queues = dict(queues)
+        self._eraser = Eraser(media)
 
     def methods(self) -> Mapping[str, Unary | Streamed]:
         """What is served under `facet.v1.AdminService`."""
@@ -74,6 +84,8 @@ class AdminService:
             "RedriveDeadLetters": Unary(RedriveDeadLettersRequest, self.redrive),
             "DiscardDeadLetters": Unary(DiscardDeadLettersRequest, self.discard),
             "DrainWorker": Unary(DrainWorkerRequest, self.drain),
+            "ExportUsage": Streamed(ExportUsageRequest, self.export_usage),
+            "DeleteTenantData": Unary(DeleteTenantDataRequest, self.delete_tenant),
             "ListAudit": Unary(ListAuditRequest, self.list_audit),
         }
 
@@ -107,11 +119,7 @@ class AdminService:
         self, request: ListDeadLettersRequest, call: Call
     ) -> ListDeadLettersResponse:
         """A page. Errors: InvalidRequestError, ModelNotFoundError, StoreUnavailableError."""
-        if request.model and request.model not in self._queues:
-            raise ModelNotFoundError(
-                f"no model {request.model!r} is served", metadata={"model": request.model}
-            )
-        models = [request.model] if request.model else list(self._queues)
+        models = self._models(request.model)
         size = _page_size(request.page_size)
         model, page = _place(request.page_token, models)
         letters: list[DeadLetter] = []
@@ -160,6 +168,57 @@ class AdminService:
             )
         return DrainWorkerResponse()
 
+    async def export_usage(self, request: ExportUsageRequest, call: Call) -> None:
+        """Write all pages.
+
+        Errors: InvalidRequestError, ModelNotFoundError, StoreUnavailableError.
+        """
+        since_ms = _milliseconds("since", request.since) if request.HasField("since") else 0
+        until_ms = _milliseconds("until", request.until) if request.HasField("until") else EVER_MS
+        for model in self._models(request.model):
+            page = ""
+            while True:
+                found = await self._queues[model].usage(
+                    since_ms=since_ms, until_ms=until_ms, page=page, limit=USAGE_PAGE
+                )
+                records = [
+                    admin_views.usage_record(model, record)
+                    for record in found.records
+                    if request.tenant in ("", record.tenant)
+                ]
+                if records:
+                    await call.write(ExportUsageResponse(records=records).SerializeToString())
+                page = found.next_page
+                if not page:
+                    break
+
+    async def delete_tenant(
+        self, request: DeleteTenantDataRequest, call: Call
+    ) -> DeleteTenantDataResponse:
+        """End and delete a tenant's generations, a page of each model.
+
+        Errors: InvalidRequestError, StoreUnavailableError.
+        """
+        if not request.tenant:
+            raise InvalidRequestError.of("tenant", "names nobody")
+        deleted, has_more = 0, False
+        for model, queue in self._queues.items():
+            page = await queue.list_generations(request.tenant, page="", limit=MAX_BATCH)
+            if page.generations:
+                await self._record(model, "delete-tenant", request.tenant, call)
+            for status in page.generations:
+                deleted += await self._delete(queue, status.generation_id, request.tenant)
+            has_more = has_more or bool(page.next_page)
+        return DeleteTenantDataResponse(deleted=deleted, has_more=has_more)
+
+    async def _delete(self, queue: AdminQueue, generation_id: str, tenant: str) -> bool:
+        try:
+            await queue.cancel(generation_id, tenant)
+            return await self._eraser.erase(queue, generation_id, tenant)
+        except GenerationNotFoundError:
+            # It lapsed meanwhile.
+            return False
+
     async def list_audit(self, request: ListAuditRequest, call: Call) -> ListAuditResponse:
         """The latest actions on all queues. Errors: InvalidRequestError, StoreUnavailableError."""
         size = _page_size(request.page_size)
@@ -173,6 +232,12 @@ class AdminService:
         return ListAuditResponse(
             entries=[admin_views.audit_entry(model, entry) for model, entry in entries[:size]]
         )
+
+    def _models(self, model: str) -> list[str]:
+        """The one that is named, or all. Errors: ModelNotFoundError."""
+        if model and model not in self._queues:
+            raise ModelNotFoundError(f"no model {model!r} is served", metadata={"model": model})
+        return [model] if model else list(self._queues)
 
     async def _find(self, generation_id: str) -> tuple[str, Inspection]:
         if is_generation_id(generation_id):
@@ -240,3 +305,11 @@ def _place(page_token: str, models: Sequence[str]) -> tuple[str, str]:
     if not colon or model not in models:
         raise InvalidRequestError.of("page_token", "is not from an earlier answer")
     return model, page
+
+
+def _milliseconds(field: str, timestamp: Timestamp) -> int:
+    """Since 1970, where time begins. Errors: InvalidRequestError for what is no time of the years 1 to 9999."""
+    try:
+        return max(0, timestamp.ToMilliseconds())
+    except ValueError as error:
+        raise InvalidRequestError.of(field, "is no valid timestamp") from error

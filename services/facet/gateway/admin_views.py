@@ -15,12 +15,13 @@ from facet.api.v1.generation_pb2 import (
     MODALITY_VIDEO,
     FinishReason,
     Modality,
+    UsageMetadata,
 )
 from facet.api.v1.generation_pb2 import Priority as PriorityMessage
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.gateway.generations import generation_of
 from facet.queue.values import LogEntry, Needs, Priority
-from facet.queue.views import AuditEntry, ClassDepth, DeadLetter, Depth, Inspection
+from facet.queue.views import AuditEntry, ClassDepth, DeadLetter, Depth, Inspection, UsageRecord
 
 _MEDIA: dict[str, Modality.ValueType] = {
     "a": MODALITY_AUDIO,
@@ -125,6 +126,28 @@ def audit_entry(model: str, entry: AuditEntry) -> admin_service_pb2.AuditEntry:
         action=entry.action,
         subject=entry.subject,
         model=model,
+    )
+
+
+def usage_record(model: str, record: UsageRecord) -> admin_service_pb2.UsageRecord:
+    """What one generation took."""
+    usage = UsageMetadata.FromString(record.usage)
+    if not record.usage:
+        usage.prompt_token_count = record.prompt_tokens
+        usage.candidates_token_count = record.output_tokens
+        usage.total_token_count = record.prompt_tokens + record.output_tokens
+    return admin_service_pb2.UsageRecord(
+        generation_id=record.generation_id,
+        tenant=record.tenant,
+        model=model,
+        create_time=_timestamp(record.ended_ms - record.run_ms - record.queue_ms),
+        end_time=_timestamp(record.ended_ms),
+        outcome=record.outcome,
+        queue_time=_duration(record.queue_ms),
+        run_time=_duration(record.run_ms),
+        attempts=record.attempts,
+        usage=usage,
+        is_estimate=not record.usage and record.attempts > 0,
     )
 
 

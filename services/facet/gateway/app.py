@@ -28,6 +28,7 @@ from facet.gateway.authenticator import Authenticator, is_loopback
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
 from facet.gateway.drain import drain
+from facet.gateway.erasure import Eraser
 from facet.gateway.health_server import serving_health
 from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
 from facet.gateway.health_service import HealthService, StoreMonitor
@@ -41,6 +42,8 @@ from facet.gateway.open_calls import OpenCalls
 from facet.gateway.server import bind, create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervision import keep_running
+from facet.gateway.tenants import Tenants
+from facet.gateway.usage import UsageTrimmer
 from facet.gateway.workers import LiveWorkers
 from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
@@ -71,6 +74,7 @@ class Gateway:
     monitor: StoreMonitor
     open_calls: OpenCalls
     authenticator: Authenticator
+    tenants: Tenants
 
     async def drain(self) -> None:
         """Shut down as `facet.gateway.drain.drain` describes."""
@@ -94,6 +98,7 @@ def main() -> None:
         check_admin_listener(settings.admin_listen, authenticator)
         settings.certificates()
         store = settings.store()
+        tenants = Tenants(settings.tenants_file)
     except ValidationError as error:
         _refuse(_first_fault(error))
     except (ValueError, OSError) as error:
@@ -104,13 +109,14 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, cards, authenticator, store))
+        runner.run(_serve(settings, cards, authenticator, tenants, store))
 
 
 async def _serve(
     settings: GatewaySettings,
     cards: Sequence[ModelCard],
     authenticator: Authenticator,
+    tenants: Tenants,
     store: Store,
 ) -> None:
     stopped = asyncio.Event()
@@ -133,7 +139,7 @@ async def _serve(
                 )
             )
             queues.append((card, queue))
-        gateway = compose(settings, queues, media, authenticator)
+        gateway = compose(settings, queues, media, authenticator, tenants)
         try:
             health_address = await stack.enter_async_context(
                 serving_health(settings.health_listen, gateway.health)
@@ -142,7 +148,7 @@ async def _serve(
             by_model = {card.name: queue for card, queue in queues}
             admin_address = await stack.enter_async_context(
                 serving_admin(
-                    settings.admin_listen, by_model, authenticator, settings.certificates()
+                    settings.admin_listen, by_model, authenticator, media, settings.certificates()
                 )
             )
         except (OSError, ValueError) as error:
@@ -157,8 +163,10 @@ def compose(
     queues: Sequence[tuple[ModelCard, Queue]],
     media: MediaStore,
     authenticator: Authenticator,
+    tenants: Tenants | None = None,
 ) -> Gateway:
     """Put a gateway together from its adapters, which stay the caller's to close."""
+    tenants = tenants or Tenants(settings.tenants_file)
     catalogue = Catalogue(
         [
             Route(
@@ -172,7 +180,10 @@ def compose(
     )
     open_calls = OpenCalls(settings.max_open_calls)
     inference = InferenceService(
-        catalogue, Intake(catalogue, media, _intake_limits(settings)), open_calls
+        catalogue,
+        Intake(catalogue, media, _intake_limits(settings), tenants),
+        open_calls,
+        Eraser(media),
     )
     health = HealthService(SERVICES)
     server = create_server(
@@ -190,7 +201,7 @@ def compose(
         max_open_calls=settings.max_open_calls,
     )
     monitor = StoreMonitor([queue for _, queue in queues], health)
-    return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator)
+    return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator, tenants)
 
 
 @asynccontextmanager
@@ -239,11 +250,14 @@ def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
     loops: list[tuple[str, Loop]] = [
         ("store monitor", gateway.monitor.run),
         ("credentials", gateway.authenticator.run),
+        ("tenants file", gateway.tenants.run),
     ]
+    life_seconds = gateway.settings.usage_retention_seconds
     for route in gateway.catalogue.routes:
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),
             (f"sweeper of {route.card.name}", Sweeper(route.queue).run),
+            (f"usage of {route.card.name}", UsageTrimmer(route.queue, life_seconds).run),
         ]
     return loops
 

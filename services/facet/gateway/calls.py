@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -39,6 +39,9 @@ class Call(Protocol):
     async def write(self, response: bytes) -> None:
         """Send one serialized message of a streamed answer; waits while the client is behind."""
 
+    def after_answer(self, act: Callable[[], None]) -> None:
+        """Act once the call's whole answer, or its failure, was sent; never when it is cut off."""
+
 
 class GrpcCall:
     """A `Call` over grpc.aio."""
@@ -64,6 +67,16 @@ class GrpcCall:
     async def write(self, response: bytes) -> None:
         """See `Call.write`."""
         await self._context.write(response)
+
+    def after_answer(self, act: Callable[[], None]) -> None:
+        """See `Call.after_answer`."""
+
+        def ended(context: Any) -> None:
+            if context.done():
+                act()
+
+        # The stubs ask for a class of their own where any function will do.
+        self._context.add_done_callback(cast("Any", ended))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from facet.core.errors import (
 )
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.intake import Intake
 from facet.gateway.listing import newest
@@ -71,7 +72,10 @@ async def find(catalogue: Catalogue, generation_id: str, tenant: str) -> tuple[R
 class Generations:
     """The methods of `InferenceService` that read states instead of streams."""
 
-    def __init__(self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls) -> None:
+    def __init__(
+        self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls, eraser: Eraser
+    ) -> None:
+        self._eraser = eraser
         self._catalogue = catalogue
         self._intake = intake
         self._open_calls = open_calls
@@ -122,6 +126,9 @@ class Generations:
             generation = generation_of(status)
             if status.state is State.ENDED and not status.failure:
                 generation.response.CopyFrom(await _answer(route, request.generation_id))
+            if status.state is State.ENDED and status.is_fleeting:
+                queue, name, tenant = route.queue, request.generation_id, call.tenant
+                call.after_answer(lambda: self._eraser.erase_soon(queue, name, tenant))
             return GetGenerationResponse(generation=generation)
 
     async def list(self, request: ListGenerationsRequest, call: Call) -> ListGenerationsResponse:
@@ -142,12 +149,12 @@ class Generations:
     async def delete(
         self, request: DeleteGenerationRequest, call: Call
     ) -> DeleteGenerationResponse:
-        """Forget an ended generation.
+        """Forget an ended generation, with its media and, if it is one, as a dead letter.
 
         Errors: GenerationNotFoundError, GenerationRunsError, StoreUnavailableError.
         """
         route, _ = await find(self._catalogue, request.generation_id, call.tenant)
-        if not await route.queue.delete(request.generation_id, call.tenant):
+        if not await self._eraser.erase(route.queue, request.generation_id, call.tenant):
             raise GenerationRunsError(
                 "the generation has not ended; cancel it first",
                 metadata={"generation_id": request.generation_id},

@@ -9,10 +9,15 @@ from dataclasses import replace
 
 import structlog
 
-from facet.core.errors import FacetError, RequestIdReusedError, StoreUnavailableError
+from facet.core.errors import (
+    FacetError,
+    QuotaExceededError,
+    RequestIdReusedError,
+    StoreUnavailableError,
+)
 from facet.gateway.subscription import Origin, Subscription
 from facet.queue.port import Queue
-from facet.queue.values import Submission
+from facet.queue.values import Submission, Submitted
 
 LOST_SECONDS = 6.0
 """With the time between two looks it is told within 10 s."""
@@ -79,14 +84,21 @@ class Healing:
         )
         if submission.request_id and await self._is_named_again(submission):
             # Another generation has the request id meanwhile; this one goes on without.
-            await self._queue.submit(replace(submission, request_id="", body_digest=b""))
+            await self._accept(replace(submission, request_id="", body_digest=b""))
         elif not submission.request_id:
-            await self._queue.submit(submission)
+            await self._accept(submission)
+
+    async def _accept(self, submission: Submission) -> Submitted:
+        try:
+            return await self._queue.submit(submission)
+        except QuotaExceededError:
+            # It was accepted before those that took its room meanwhile.
+            return await self._queue.submit(replace(submission, quota=None))
 
     async def _is_named_again(self, submission: Submission) -> bool:
         """Submit under the request id; whether that names another generation."""
         try:
-            submitted = await self._queue.submit(submission)
+            submitted = await self._accept(submission)
         except RequestIdReusedError:
             return True
         return submitted.generation_id != submission.generation_id

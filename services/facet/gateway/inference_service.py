@@ -18,6 +18,7 @@ from facet.api.v1.inference_service_pb2 import (
 from facet.core.errors import OffsetOutOfRangeError, StoreUnavailableError
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.follower import Follower, raise_failure
 from facet.gateway.generations import Generations, find
@@ -32,11 +33,14 @@ SERVICE = "facet.v1.InferenceService"
 class InferenceService:
     """The methods that are served; the interceptor answers for all others."""
 
-    def __init__(self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls) -> None:
+    def __init__(
+        self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls, eraser: Eraser
+    ) -> None:
+        self._eraser = eraser
         self._catalogue = catalogue
         self._intake = intake
         self._open_calls = open_calls
-        self._generations = Generations(catalogue, intake, open_calls)
+        self._generations = Generations(catalogue, intake, open_calls, eraser)
 
     def methods(self) -> Mapping[str, Unary | Streamed]:
         """What is served under `facet.v1.InferenceService`."""
@@ -73,6 +77,7 @@ class InferenceService:
                         continue
                     fold.add(StreamGenerateContentResponse.FromString(step.response).events)
                     if step.is_terminal:
+                        self._erase_after(accepted, call)
                         raise_failure(step.failure)
                         return fold.to_response(accepted.generation_id, accepted.route.card.name)
 
@@ -81,7 +86,7 @@ class InferenceService:
         with self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
             await call.announce(accepted.generation_id)
-            await _deliver(accepted, call, from_offset=0)
+            await self._deliver(accepted, call, from_offset=0)
 
     async def attach(self, request: AttachGenerationRequest, call: Call) -> None:
         """Write the events of a generation from an offset on.
@@ -97,15 +102,15 @@ class InferenceService:
                     metadata={"next_offset": str(status.next_offset)},
                 )
             await call.announce(request.generation_id)
+            ends_at = time.monotonic() + status.remaining_ms / 1000
+            attached = Accepted(
+                request.generation_id, route, ends_at, is_fleeting=status.is_fleeting
+            )
             if status.state is State.ENDED and request.from_offset == status.next_offset:
+                self._erase_after(attached, call)
                 raise_failure(status.failure)
                 return
-            ends_at = time.monotonic() + status.remaining_ms / 1000
-            await _deliver(
-                Accepted(request.generation_id, route, ends_at),
-                call,
-                from_offset=request.from_offset,
-            )
+            await self._deliver(attached, call, from_offset=request.from_offset)
 
     async def cancel(
         self, request: CancelGenerationRequest, call: Call
@@ -116,23 +121,31 @@ class InferenceService:
             cancelled=await route.queue.cancel(request.generation_id, call.tenant)
         )
 
+    async def _deliver(self, accepted: Accepted, call: Call, *, from_offset: int) -> None:
+        route = accepted.route
+        with route.reader.subscribe(
+            accepted.generation_id, from_offset, origin=accepted.origin
+        ) as subscription:
+            follower = Follower(
+                route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at
+            )
+            while True:
+                step = await follower.next()
+                if isinstance(step, Status):
+                    await call.write(await _waiting_frame(route, step))
+                    continue
+                if step.response:
+                    await call.write(step.response)
+                if step.is_terminal:
+                    self._erase_after(accepted, call)
+                    raise_failure(step.failure)
+                    return
 
-async def _deliver(accepted: Accepted, call: Call, *, from_offset: int) -> None:
-    route = accepted.route
-    with route.reader.subscribe(
-        accepted.generation_id, from_offset, origin=accepted.origin
-    ) as subscription:
-        follower = Follower(route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at)
-        while True:
-            step = await follower.next()
-            if isinstance(step, Status):
-                await call.write(await _waiting_frame(route, step))
-                continue
-            if step.response:
-                await call.write(step.response)
-            if step.is_terminal:
-                raise_failure(step.failure)
-                return
+    def _erase_after(self, accepted: Accepted, call: Call) -> None:
+        """Have a generation deleted that is not to outlast the delivery of its end."""
+        if accepted.is_fleeting:
+            queue, name, tenant = accepted.route.queue, accepted.generation_id, call.tenant
+            call.after_answer(lambda: self._eraser.erase_soon(queue, name, tenant))
 
 
 async def _waiting_frame(route: Route, status: Status) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from facet.api.queue.v1.envelope_pb2 import Envelope, MediaItem
@@ -14,13 +15,14 @@ from facet.api.v1.generation_pb2 import (
     PRIORITY_STANDARD,
     GenerationRequest,
 )
-from facet.core.errors import StoreUnavailableError
-from facet.core.media_store import MediaStore, media_key
+from facet.core.errors import FacetError, StoreUnavailableError
+from facet.core.media_store import MediaHolder, MediaStore, media_key
 from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.inline_budget import InlineBudget
 from facet.gateway.load import envelope_version, load_of
 from facet.gateway.subscription import Origin
+from facet.gateway.tenants import Tenants, Terms
 from facet.gateway.validation.media_types import canonical_type
 from facet.gateway.validation.request import validate
 from facet.queue.answers import store_unavailable
@@ -59,18 +61,28 @@ class Accepted:
     """A queued generation; `ends_at` is its deadline on the monotonic clock, in seconds.
 
     `origin` is what it can be queued anew from, None for one that was not queued here just now.
+    `is_fleeting`: its tenant wants it deleted once its end was delivered.
     """
 
     generation_id: str
     route: Route
     ends_at: float
     origin: Origin | None = None
+    is_fleeting: bool = False
 
 
 class Intake:
     """Validates requests, stores their media and queues them."""
 
-    def __init__(self, catalogue: Catalogue, media: MediaStore, limits: IntakeLimits) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        media: MediaStore,
+        limits: IntakeLimits,
+        tenants: Tenants | None = None,
+    ) -> None:
+        """Without `tenants` nobody has limits."""
+        self._tenants = tenants or Tenants()
         self._catalogue = catalogue
         self._media = media
         self._limits = limits
@@ -98,14 +110,16 @@ class Intake:
     ) -> Accepted:
         life_seconds = self._deadline_seconds(call)
         ends_at = time.monotonic() + life_seconds
-        retention_seconds = self._limits.retention_seconds
-        if request.HasField("retention"):
-            retention_seconds = request.retention.ToTimedelta().total_seconds()
+        terms = self._tenants.terms(call.tenant)
+        retention_seconds = self._retention_seconds(request, terms)
         if _inline_bytes(request):
             # Storing large media may take its time; a store that is away is told at once.
             await route.queue.ping()
-        media = await self._store_media(request, call.tenant, life_seconds + retention_seconds)
-        generation_id = await route.queue.name_generation(call.tenant, request.request_id)
+        generation_id = await route.queue.name_generation(
+            call.tenant, request.request_id, is_limited=terms.quota.is_limited
+        )
+        holder = MediaHolder(generation_id, call.tenant, terms.max_media_bytes or 0)
+        media = await self._store_media(request, holder, life_seconds + retention_seconds)
         submission = self._submission(
             generation_id,
             request,
@@ -117,15 +131,48 @@ class Intake:
         submission = replace(
             submission,
             **vars(load_of(request, media, route.card, call.tenant)),
-            weight=call.principal.weight,
+            weight=terms.weight or call.principal.weight,
             follower=route.reader.follower if follows else "",
             replicas=self._limits.submit_replicas,
+            quota=terms.quota if self._tenants.has_file else None,
+            media_keys=tuple(dict.fromkeys(item.key for item in media)),
+            has_bound_retention=terms.retention_seconds is not None,
         )
-        submitted = await _submit(route.queue, submission, ends_at)
+        submitted = await self._submit(route.queue, submission, ends_at, holder)
         # A repeated request id names a generation with a deadline of its own.
         ends_at = time.monotonic() + submitted.remaining_ms / 1000
         origin = Origin(submission, submitted.origin, ends_at) if submitted.is_new else None
-        return Accepted(submitted.generation_id, route, ends_at, origin)
+        return Accepted(
+            submitted.generation_id, route, ends_at, origin, is_fleeting=submission.is_fleeting
+        )
+
+    async def _submit(
+        self, queue: Producer, submission: Submission, ends_at: float, holder: MediaHolder
+    ) -> Submitted:
+        try:
+            submitted = await _submit(queue, submission, ends_at)
+        except StoreUnavailableError:
+            # It may be accepted.
+            raise
+        except FacetError:
+            await self._release(submission, holder)
+            raise
+        if submitted.generation_id != submission.generation_id:
+            await self._release(submission, holder)
+        return submitted
+
+    async def _release(self, submission: Submission, holder: MediaHolder) -> None:
+        # What is not released lapses.
+        with suppress(StoreUnavailableError):
+            await self._media.release(submission.media_keys, holder)
+
+    def _retention_seconds(self, request: GenerationRequest, terms: Terms) -> float:
+        seconds = self._limits.retention_seconds
+        if request.HasField("retention"):
+            seconds = request.retention.ToTimedelta().total_seconds()
+        if terms.retention_seconds is not None:
+            seconds = min(seconds, terms.retention_seconds)
+        return seconds
 
     def _deadline_seconds(self, call: Call) -> float:
         remaining = call.remaining_seconds()
@@ -134,7 +181,7 @@ class Intake:
         return min(max(remaining, 0.001), self._limits.max_deadline_seconds)
 
     async def _store_media(
-        self, request: GenerationRequest, tenant: str, life_seconds: float
+        self, request: GenerationRequest, holder: MediaHolder, life_seconds: float
     ) -> list[MediaItem]:
         items = []
         for content in request.contents:
@@ -144,12 +191,14 @@ class Intake:
                 data = part.inline_data.data
                 sha256 = await _sha256(data)
                 item = MediaItem(
-                    key=media_key(tenant, sha256),
+                    key=media_key(holder.tenant, sha256),
                     mime_type=canonical_type(part.inline_data.mime_type),
                     sha256=sha256,
                     size_bytes=len(data),
                 )
-                await self._media.put(item.key, data, life_seconds=int(life_seconds) + 1)
+                await self._media.put(
+                    item.key, data, life_seconds=int(life_seconds) + 1, holder=holder
+                )
                 part.media.media_id = item.key
                 items.append(item)
         return items

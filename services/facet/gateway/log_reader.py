@@ -51,6 +51,7 @@ class LogReader:
         # Where the logs ended when their following was renewed last.
         self._followed: dict[str, int] = {}
         self._follow_due = 0.0
+        self._cursor = OLDEST
         self._is_store_away = False
         self._somebody_reads = asyncio.Event()
         self._somebody_is_behind = asyncio.Event()
@@ -141,7 +142,8 @@ class LogReader:
             if (is_due or name not in self._followed) and not all(each.is_over for each in peers)
         }
         positions = {name: min(each.next_offset for each in read) for name, read in peers.items()}
-        followed = await self._queue.follow(self.follower, positions)
+        received = self._cursor if is_due else ""
+        followed = await self._queue.follow(self.follower, positions, received=received)
         await self._unfollow()
         missing: list[Subscription] = []
         for name, state in followed.items():
@@ -179,18 +181,17 @@ class LogReader:
     # Receiving: what is written arrives in the inbox
 
     async def _receive_loop(self) -> None:
-        cursor = OLDEST
         while True:
             await self._somebody_reads.wait()
             try:
-                inbox = await self._queue.receive(self.follower, cursor, block_ms=BLOCK_MS)
+                inbox = await self._queue.receive(self.follower, self._cursor, block_ms=BLOCK_MS)
             except StoreUnavailableError as error:
                 self._note_outage(error)
                 # Another inbox may count from another time; what it repeats is left out.
-                cursor = OLDEST
+                self._cursor = OLDEST
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            cursor = inbox.cursor
+            self._cursor = inbox.cursor
             if inbox.has_overflown:
                 for subscription in self._all():
                     self._catch_up(subscription)

@@ -75,6 +75,13 @@ class GatewaySettings(StoreSettings):
     oidc_leeway_seconds: Annotated[float, Field(ge=0, le=300)] = 30.0
     """What clocks of issuer and gateway may differ by."""
 
+    tenants_file: Path | None = None
+    """JSON with the limits and the retention of tenants, see `facet.gateway.tenants`; read anew
+    when it changes. Without it nobody is limited. All gateways of a deployment have the same."""
+
+    usage_retention_seconds: Annotated[int, Field(ge=0, le=1 << 40)] = 35 * 86_400
+    """How long the usage record of an ended generation is kept, about."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
 

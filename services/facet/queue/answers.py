@@ -39,12 +39,24 @@ def queue_full(bound: str, most: int, retry_ms: int) -> QueueFullError:
     )
 
 
-def quota_exceeded(bound: str, most: int, retry_ms: int) -> QuotaExceededError:
-    """The same for what one tenant has waiting."""
+_QUOTAS = {
+    "requests_per_minute": "this tenant may make {} requests a minute",
+    "tokens_per_minute": "this tenant may use {} tokens a minute",
+    "max_concurrent": "this tenant may have {} generations at once",
+    "max_media_bytes": "this tenant may have {} bytes of media in the store",
+}
+
+
+def quota_exceeded(bound: str, most: int, retry_ms: int | None) -> QuotaExceededError:
+    """The same for what one tenant has waiting, or a limit of its quota.
+
+    `retry_ms` is None where waiting does not help.
+    """
+    waiting = "{} " + bound + " of this tenant wait already"
     return QuotaExceededError(
-        f"{most} {bound} of this tenant wait already; the request never ran",
+        f"{_QUOTAS.get(bound, waiting).format(most)}; the request never ran",
         metadata={"bound": bound, "limit": str(most)},
-        retry_after_seconds=retry_ms / 1000,
+        retry_after_seconds=None if retry_ms is None else retry_ms / 1000,
     )
 
 

@@ -19,7 +19,16 @@ from facet.queue.values import (
     Priority,
     State,
 )
-from facet.queue.views import AuditEntry, ClassDepth, DeadLetter, Depth, Inspection, Status, Step
+from facet.queue.views import (
+    AuditEntry,
+    ClassDepth,
+    DeadLetter,
+    Depth,
+    Inspection,
+    Status,
+    Step,
+    UsageRecord,
+)
 
 # Other fields may follow the response in entries of a later release.
 _TERMINAL = b"z"
@@ -32,11 +41,11 @@ def lease_arguments(leases: Sequence[Lease]) -> list[str | int]:
 
 
 def write_arguments(write: Append) -> tuple[str | bytes | int, ...]:
-    """The fifteen arguments that `write.lua` takes for one write."""
-    kind, failure, took = "append", b"", (0, 0)
+    """The sixteen arguments that `write.lua` takes for one write."""
+    kind, failure, took, usage = "append", b"", (0, 0), b""
     if isinstance(write, Finish):
         kind, failure = ("dead" if write.is_dead_letter else "finish"), write.failure
-        took = (write.prompt_tokens, write.output_tokens)
+        took, usage = (write.prompt_tokens, write.output_tokens), write.usage
     lease, words = write.lease, write.token_ids
     packed = struct.pack(f"<{len(words)}I", *words)
     return (
@@ -45,6 +54,7 @@ def write_arguments(write: Append) -> tuple[str | bytes | int, ...]:
         *(write.response, write.drafted_tokens, write.accepted_tokens, kind, failure),
         *took,
         int(write.voids_ids),
+        usage,
     )
 
 
@@ -122,7 +132,8 @@ def inbox_entry(fields: Sequence[bytes]) -> InboxEntry:
 def status_of(generation_id: str, reply: Sequence[Any]) -> Status:
     """What `describe_status` of the scripts' prelude gives."""
     (state, tenant, next_offset, attempts, deaths, worker, place, failure) = reply[:8]
-    (requests_ahead, tokens_ahead, wait_ms, remaining_ms, ended_ms, expires_ms, origin) = reply[8:]
+    (requests_ahead, tokens_ahead, wait_ms, remaining_ms, ended_ms) = reply[8:13]
+    expires_ms, origin, is_fleeting = reply[13:]
     return Status(
         generation_id=generation_id,
         tenant=tenant.decode(),
@@ -141,6 +152,7 @@ def status_of(generation_id: str, reply: Sequence[Any]) -> Status:
         ended_ms=ended_ms,
         expires_ms=expires_ms,
         origin=origin.decode(),
+        is_fleeting=bool(is_fleeting),
     )
 
 
@@ -197,4 +209,20 @@ def audit_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> AuditEntry:
         who=fields[b"who"].decode(),
         action=fields[b"action"].decode(),
         subject=fields[b"subject"].decode(),
+    )
+
+
+def usage_record(entry_id: bytes, fields: Mapping[bytes, bytes]) -> UsageRecord:
+    """One entry of the stream of usage records; its id begins with the time of the end."""
+    return UsageRecord(
+        generation_id=fields[b"i"].decode(),
+        tenant=fields[b"t"].decode(),
+        outcome=fields[b"o"].decode(),
+        ended_ms=int(entry_id.partition(b"-")[0]),
+        queue_ms=int(fields[b"q"]),
+        run_ms=int(fields[b"r"]),
+        attempts=int(fields[b"a"]),
+        prompt_tokens=int(fields[b"p"]),
+        output_tokens=int(fields[b"n"]),
+        usage=fields[b"u"],
     )

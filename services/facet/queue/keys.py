@@ -32,6 +32,9 @@ _SINGLE = {
     "reserved": "STRING worker, request: the worker empties itself for it",
     "audit": "STREAM of operators' actions",
     "state": "HASH of the sweeper: swept, backlog, hold",
+    "usage": "STREAM of what ended generations took: i id, t tenant, o outcome, q ms until the "
+    "first claim, r ms from then on, a attempts, p and n tokens of prompt and output, "
+    "u UsageMetadata",
     # In shard 0 alone, the registry of all shards:
     "registry": "STRING that names this history in shard 0",
     "gateways": "ZSET count, gateway -> when its registration lapses, ms",
@@ -52,11 +55,17 @@ _FAMILIES = {
     "log": "STREAM of its events; entry ids are first offset + 1",
     "ids": "STRING of its token ids, 32 bits each, little endian",
     "life": "LIST of what happened to it from the first claim on",
+    "media": "STRING of the keys of its media, joined by spaces",
+    "gone": "STRING: a request that was claimed was deleted just now",
+    "quota": "HASH of a tenant's buckets: requests, tokens (when full, ms), pace (ms a token)",
+    "live": "ZSET id -> when it expires, ms: what waits or runs of a tenant with limits",
     "idem": "HASH id, digest of one (tenant, request id)",
     "claim": "LIST of ids that a nonce leased",
     "warm": "STRING worker that served an affinity last",
     "nudge": "LIST of hints for one worker",
     "inbox": "STREAM of what one follower follows",
+    "own_blobs": "ZSET as blobs, of one tenant whose media are limited",
+    "own_blob_bytes": "STRING: their sum",
     "naming": "STRING: a request id is being placed; in shard 0",
 }
 # A million requests wait under these: each byte counts.
@@ -91,6 +100,11 @@ def media_base(release: str) -> str:
 def media_ledger_base(release: str) -> str:
     """What stands before `blobs` and `blob_bytes`: one slot of a cluster."""
     return f"{{{media_base(release)}}}"
+
+
+def media_holders_name(name: str) -> str:
+    """The ZSET generation id -> until when it holds the medium under this key, ms; in its slot."""
+    return f"{name}:holders" if "{" in name else f"{{{name}}}:holders"
 
 
 def _checked(name: str) -> str:

@@ -97,6 +97,17 @@ FULL_RETRY_MS = 2_000
 MAX_RETRY_MS = 60_000
 """Latest time that a refused caller is asked for."""
 
+MINUTE_MS = 60_000
+"""What a tenant's buckets hold is this long a time's worth."""
+
+GONE_MS = 60_000
+"""How long a deleted request is told from one that the store lost: longer than a worker keeps what
+it could not write."""
+
+QUOTA_MS = 2 * 3_600_000
+"""A tenant's buckets are kept for so long after they are full: longer than a deadline may be, so
+that what a generation took beyond its estimate is charged."""
+
 FULL_RETRY_SECONDS = FULL_RETRY_MS / 1000
 """The same for callers that no queue refused."""
 

@@ -20,6 +20,9 @@ local function now_us()
 end"""
 """Defines the scripts' time."""
 
+_SHARED = ("prelude", "accounts", "endings")
+"""What scripts share, in the order of use."""
+
 _DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -41,12 +44,12 @@ def load_scripts(clock: str = STORE_CLOCK) -> dict[str, Script]:
         for name, value in vars(limits).items()
         if name.isupper() and isinstance(value, int | float)
     ]
-    prelude = (folder / "prelude.lua").read_text().split("\n\n")
-    shared = [*lua_names(), *constants, clock, *prelude]
+    texts = [(folder / f"{name}.lua").read_text() for name in _SHARED]
+    shared = [*lua_names(), *constants, clock, *"\n\n".join(texts).split("\n\n")]
     scripts = {}
     for entry in folder.iterdir():
         name, dot, suffix = entry.name.partition(".")
-        if dot and suffix == "lua" and name != "prelude":
+        if dot and suffix == "lua" and name not in _SHARED:
             text = _linked(shared, entry.read_text())
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             scripts[name] = Script(name, text, sha)

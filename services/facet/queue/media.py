@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from redis.crc import key_slot
 
 from facet.core.errors import StoreFullError
+from facet.core.media_store import MediaHolder
 from facet.queue.admission import Admission
-from facet.queue.answers import store_full
-from facet.queue.connection import RedisConnection, bounded
-from facet.queue.keys import media_base, media_ledger_base
+from facet.queue.answers import quota_exceeded, store_full
+from facet.queue.connection import Argument, RedisConnection, bounded
+from facet.queue.keys import media_base, media_holders_name, media_ledger_base
 from facet.queue.limits import MAX_MEDIA_BYTES
 from facet.queue.lua import load_scripts
 from facet.queue.routing import Router
 from facet.queue.store import Store
 from facet.queue.topology import Address
 
-_ASK_AGAIN = 2
+_FULL, _, _ASK_AGAIN, _TENANT_FULL = range(4)
 
 _CALL_SECONDS = 10.0
 """Longer than an ordinary call's: a blob has tens of megabytes."""
@@ -28,9 +30,10 @@ class RedisMediaStore:
     """`facet.core.media_store.MediaStore` over one store, whose cluster spreads the bytes.
 
     All media of a release together take `max_bytes` at most, counted in one place: what is put is
-    counted first, for its life, and never counted twice.
+    counted first, for its life, and never counted twice. Those of a tenant whose holder names a
+    bound are counted there too.
 
-    Errors: StoreUnavailableError within 10 s; StoreFullError from `put`.
+    Errors: StoreUnavailableError within 10 s; StoreFullError and QuotaExceededError from `put`.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class RedisMediaStore:
     ) -> None:
         self._router = router
         self._ledger = ledger
-        self._reserve_media = load_scripts()["reserve_media"]
+        self._scripts = load_scripts()
         self._base = base
         self._max_bytes = max_bytes
         self._admissions: dict[Address, Admission] = {}
@@ -53,17 +56,23 @@ class RedisMediaStore:
         ledger = RedisConnection(store, media_ledger_base(release))
         return cls(router, ledger, media_base(release), max_bytes=max_bytes)
 
-    async def put(self, key: str, data: bytes, *, life_seconds: int) -> None:
+    async def put(
+        self, key: str, data: bytes, *, life_seconds: int, holder: MediaHolder | None = None
+    ) -> None:
         """See `MediaStore.put`; bytes that are there already are not sent again."""
         name = f"{self._base}:{key}"
         slot = key_slot(name.encode())
 
         async def store() -> None:
+            if holder is not None:
+                # Before the look: what is held is not deleted any more.
+                await self._evaluate(
+                    "hold_media", slot, (), name, life_seconds * 1000, holder.generation_id
+                )
             left_seconds = await self._router.execute(slot, "TTL", name)
             if left_seconds >= life_seconds:
                 return
-            if not await self._has_room(key, len(data), life_seconds):
-                raise store_full()
+            await self._make_room(key, len(data), life_seconds, holder)
             # 0 when the bytes were not there, or lapsed since.
             if left_seconds < 0 or not await self._router.execute(
                 slot, "EXPIRE", name, life_seconds
@@ -82,20 +91,53 @@ class RedisMediaStore:
         )
         return data
 
+    async def release(self, keys: Iterable[str], holder: MediaHolder) -> None:
+        """See `MediaStore.release`."""
+        for key in keys:
+            await bounded(_CALL_SECONDS, partial(self._drop, key, holder))
+
     async def close(self) -> None:
         """Close all connections; calls under way and later ones fail."""
         await self._router.close()
         await self._ledger.close()
 
-    async def _has_room(self, key: str, size_bytes: int, life_seconds: int) -> bool:
-        """Count a medium; whether there is room for it."""
-        arguments = (key, size_bytes, life_seconds * 1000, self._max_bytes)
+    async def _drop(self, key: str, holder: MediaHolder) -> None:
+        name = f"{self._base}:{key}"
+        size_bytes = await self._evaluate(
+            "drop_media", key_slot(name.encode()), (name,), name, holder.generation_id
+        )
+        if size_bytes > 0:
+            script = self._scripts["release_media"]
+            await self._ledger.run(script, key, size_bytes, holder.tenant)
+
+    async def _evaluate(
+        self, script: str, slot: int, keys: Sequence[str], name: str, *arguments: Argument
+    ) -> Any:
+        """Run a script on the holders of a medium, and on other keys of its slot."""
+        text, holders = self._scripts[script].text, media_holders_name(name)
+        return await self._router.execute(
+            slot, "EVAL", text, 1 + len(keys), holders, *keys, *arguments
+        )
+
+    async def _make_room(
+        self, key: str, size_bytes: int, life_seconds: int, holder: MediaHolder | None
+    ) -> None:
+        """Count a medium. Errors: StoreFullError, QuotaExceededError."""
+        tenant, most = (holder.tenant, holder.max_bytes) if holder else ("", 0)
+        arguments = (key, size_bytes, life_seconds * 1000, self._max_bytes, tenant, most)
+        script = self._scripts["reserve_media"]
         while True:
-            answer = await self._ledger.run(
-                self._reserve_media, *arguments, out_of_memory=StoreFullError
+            code, *wait_ms = await self._ledger.run(
+                script, *arguments, out_of_memory=StoreFullError
             )
-            if answer != _ASK_AGAIN:
-                return bool(answer)
+            if code == _FULL:
+                raise store_full()
+            if code == _TENANT_FULL:
+                raise quota_exceeded(
+                    "max_media_bytes", most, wait_ms[0] if wait_ms[0] > 0 else None
+                )
+            if code != _ASK_AGAIN:
+                return
 
     async def _is_shedding(self, slot: int) -> bool:
         """Whether the node that holds a slot is nearly full: each has memory of its own."""

@@ -88,7 +88,8 @@ class MemoryConsumer(MemorySide):
     def _renewed(self, worker: str, fingerprint: str, lease: Lease) -> Verdict:
         record = self._ledger.find(lease.generation_id)
         if record is None:
-            return Verdict.REWOUND
+            is_gone = lease.generation_id in self._ledger.gone
+            return Verdict.LEASE_LOST if is_gone else Verdict.REWOUND
         if not record.is_held_by(lease):
             if not _is_rewound(record, lease):
                 return Verdict.LEASE_LOST
@@ -110,6 +111,8 @@ class MemoryConsumer(MemorySide):
     def _write(self, write: Append | Finish) -> WriteResult:
         record = self._ledger.find(write.lease.generation_id)
         if record is None or not record.is_held_by(write.lease):
+            if record is None and write.lease.generation_id in self._ledger.gone:
+                return WriteResult(Verdict.LEASE_LOST, 0)
             return _refused(record, write)
         if record.next_offset != write.expected_offset:
             self._ledger.renew(write.lease.generation_id)
@@ -144,6 +147,9 @@ class MemoryConsumer(MemorySide):
             why="dead-lettered" if write.is_dead_letter else why,
             took=write.prompt_tokens + write.output_tokens if has_taken else None,
             is_dead_letter=write.is_dead_letter,
+            usage=write.usage,
+            prompt_tokens=write.prompt_tokens,
+            output_tokens=write.output_tokens,
         )
         self._ledger.end(record, end)
         if not write.failure and write.output_tokens > 0:

@@ -26,12 +26,18 @@ class Inboxes:
         self._boxes: dict[str, Box] = {}
         self._last = 0
 
-    def keep(self, follower: str, now: int) -> None:
-        """Let the follower's inbox live on, or begin."""
+    def keep(self, follower: str, now: int, received: str = "") -> None:
+        """Let the follower's inbox live on, or begin; drop what was received."""
         box = self._live(follower, now)
         if box is None:
             box = self._boxes[follower] = Box(now)
             box.entries.append((self._number(), None))
+        elif received:
+            last = int(received.partition("-")[0])
+            if box.entries and box.entries[-1][0] == last:
+                box.entries.clear()
+            while box.entries and box.entries[0][0] < last:
+                box.entries.popleft()
         box.lapses_ms = now + INBOX_MS
 
     def put(self, follower: str, generation_id: str, entry: LogEntry, now: int) -> None:

@@ -12,6 +12,7 @@ from facet.queue.limits import (
     MIN_RETENTION_MS,
     QueueLimits,
 )
+from facet.queue.memory_accounts import Accounts
 from facet.queue.memory_hints import Hints
 from facet.queue.memory_inbox import Inboxes
 from facet.queue.memory_lanes import Lanes
@@ -19,12 +20,15 @@ from facet.queue.memory_pace import Pace
 from facet.queue.memory_record import Record
 from facet.queue.terminals import Terminal, terminal_response
 from facet.queue.values import LogEntry, State
-from facet.queue.views import Status, Step
+from facet.queue.views import Status, Step, UsageRecord
 
 
 @dataclass(frozen=True)
 class End:
-    """A terminal entry and what goes with it; `took` are tokens, None when unknown."""
+    """A terminal entry and what goes with it; `took` are tokens, None when unknown.
+
+    `usage` as in `Finish`, with the tokens of prompt and answer.
+    """
 
     response: bytes
     event_count: int
@@ -32,6 +36,9 @@ class End:
     why: str
     took: int | None = None
     is_dead_letter: bool = False
+    usage: bytes = b""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
 
 
 class Ledger:
@@ -43,9 +50,11 @@ class Ledger:
         self.shard = shard
         self.origin = ""
         self.records: dict[str, Record] = {}
+        self.gone: set[str] = set()
         self.by_request_id: dict[str, str] = {}
         self.lanes = Lanes()
         self.pace = Pace()
+        self.accounts = Accounts()
         self.hints = Hints()
         self.inboxes = Inboxes()
         self.leases: dict[str, int] = {}
@@ -139,16 +148,20 @@ class Ledger:
         else:
             self.release(record)
         self.timers.pop(record.generation_id, None)
-        life = max(record.submission.retention_ms, MIN_RETENTION_MS)
-        if end.is_dead_letter:
+        submission = record.submission
+        life = max(submission.retention_ms, MIN_RETENTION_MS)
+        is_kept = end.is_dead_letter and not submission.is_fleeting
+        if is_kept and not submission.has_bound_retention:
             life = max(life, self.limits.dead_letter_ms)
         self.log(record, end.response, end.event_count, end.failure)
         record.state, record.followers = State.ENDED, []
         record.ended_ms, record.expires_ms = now, now + life
+        self.accounts.put(self._usage(record, end))
         self.note(record, "ended", end.why)
-        cost = record.submission.prompt_tokens + record.token_count
-        self.lanes.correct(record, cost if end.took is None else end.took)
-        if end.is_dead_letter:
+        took = submission.prompt_tokens + record.token_count if end.took is None else end.took
+        self.lanes.correct(record, took)
+        self.accounts.settle(record, took if record.attempts else 0, now)
+        if is_kept:
             self._bury(record)
         self.expiring[record.generation_id] = now + life
 
@@ -196,11 +209,32 @@ class Ledger:
             ended_ms=record.ended_ms,
             expires_ms=record.expires_ms,
             origin=self.origin,
+            is_fleeting=record.submission.is_fleeting,
         )
 
     def failure_of(self, record: Record) -> bytes:
         """Why it failed; empty when it did not, or has not ended."""
         return record.log[-1].failure if record.state is State.ENDED else b""
+
+    def _usage(self, record: Record, end: End) -> UsageRecord:
+        now, created_ms = self.clock_ms(), record.place // 1000
+        claimed_ms = max(min(record.life[0].at_ms, now), created_ms) if record.life else now
+        prompt_tokens = record.submission.prompt_tokens if record.attempts else 0
+        output_tokens = record.token_count
+        if end.usage or end.took is not None:
+            prompt_tokens, output_tokens = end.prompt_tokens, end.output_tokens
+        return UsageRecord(
+            generation_id=record.generation_id,
+            tenant=record.tenant,
+            outcome=end.why,
+            ended_ms=now,
+            queue_ms=claimed_ms - created_ms,
+            run_ms=now - claimed_ms,
+            attempts=record.attempts,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            usage=end.usage,
+        )
 
     def _bury(self, record: Record) -> None:
         last = max(self.dead.values(), default=0)

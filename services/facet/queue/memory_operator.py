@@ -21,6 +21,7 @@ from facet.queue.views import (
     Depth,
     Inspection,
     SweepResult,
+    UsagePage,
 )
 
 
@@ -78,6 +79,13 @@ class MemoryOperator(MemorySide):
     async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
         """See `Observer.origins`."""
         return dict.fromkeys(generation_ids, self._ledger.origin)
+
+    async def trim_usage(self, life_ms: int) -> int:
+        """See `Operator.trim_usage`."""
+        accounts, oldest_ms = self._ledger.accounts, self._ledger.clock_ms() - life_ms
+        before = len(accounts.usage)
+        accounts.usage = [each for each in accounts.usage if each[1].ended_ms >= oldest_ms]
+        return before - len(accounts.usage)
 
     async def is_empty(self) -> bool:
         """See `Observer.is_empty`."""
@@ -141,6 +149,20 @@ class MemoryOperator(MemorySide):
             self._drains.add(worker)
         return worker in self._reports
 
+    async def usage(self, *, since_ms: int, until_ms: int, page: str, limit: int) -> UsagePage:
+        """See `Operator.usage`."""
+        number, dash, _ = page.partition("-")
+        if page and not (dash and number.isdecimal()):
+            raise invalid_page()
+        last = int(number or 0)
+        found = [
+            (at, each)
+            for at, each in self._ledger.accounts.usage
+            if at > last and since_ms <= each.ended_ms < until_ms
+        ][:limit]
+        following = f"{found[-1][0]}-0" if found and len(found) == limit else ""
+        return UsagePage(tuple(each for _, each in found), following)
+
     async def audit(self, who: str, action: str, subject: str) -> None:
         """See `Operator.audit`."""
         self._audit.append(AuditEntry(self._ledger.clock_ms(), who, action, subject))
@@ -174,5 +196,7 @@ class MemoryOperator(MemorySide):
         record.start_over(place, ledger.clock_ms() + record.due_ms - record.place // 1000)
         ledger.lanes.enter(record)
         ledger.set_timer(record)
+        ledger.accounts.withdraw(name)
+        ledger.accounts.reserve_again(record, ledger.clock_ms())
         ledger.note(record, "redriven")
         ledger.announce(record)

@@ -19,7 +19,7 @@ from facet.queue.limits import FULL_RETRY_MS, MAX_BATCH, MAX_RETRY_MS
 from facet.queue.memory_lanes import Load
 from facet.queue.memory_record import Record
 from facet.queue.memory_side import MemorySide
-from facet.queue.values import State, Submission, Submitted
+from facet.queue.values import Quota, State, Submission, Submitted
 from facet.queue.views import Page, Status
 
 _MIN_RETRY_MS = 200
@@ -28,9 +28,11 @@ _MIN_RETRY_MS = 200
 class MemoryProducer(MemorySide):
     """`facet.queue.port.Producer`."""
 
-    async def name_generation(self, tenant: str, request_id: str) -> str:
+    async def name_generation(
+        self, tenant: str, request_id: str, *, is_limited: bool = False
+    ) -> str:
         """See `Producer.name_generation`."""
-        del tenant, request_id
+        del tenant, request_id, is_limited
         return new_generation_id(self._ledger.shard)
 
     async def submit(self, submission: Submission) -> Submitted:
@@ -40,6 +42,9 @@ class MemoryProducer(MemorySide):
             return known
         name = record.repeatable_name
         self._admit(record)
+        quota = submission.quota
+        if quota and quota.is_limited:
+            self._reserve(record, quota)
         self._ledger.origin = self._ledger.origin or secrets.token_hex(8)
         self._ledger.records[submission.generation_id] = record
         if name:
@@ -94,7 +99,14 @@ class MemoryProducer(MemorySide):
         if record.state is not State.ENDED:
             return False
         self._ledger.forget(record)
+        if record.attempts:
+            self._ledger.gone.add(generation_id)
         return True
+
+    async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
+        """See `Producer.media_keys`."""
+        record = self._ledger.find(generation_id)
+        return record.submission.media_keys if record and record.tenant == tenant else ()
 
     def _record(self, submission: Submission) -> Record:
         place, now = self._ledger.arrive(), self._ledger.clock_ms()
@@ -133,6 +145,16 @@ class MemoryProducer(MemorySide):
         if reached := _reached(lanes.tenant_loads.get(record.tenant, Load()), record, bounds):
             bound, most, excess = reached
             raise quota_exceeded(bound, most, self._retry_ms(record, excess))
+
+    def _reserve(self, record: Record, quota: Quota) -> None:
+        accounts, now = self._ledger.accounts, self._ledger.clock_ms()
+        if refusal := accounts.refusal(record, quota, now):
+            wait_ms = refusal.wait_ms
+            if wait_ms is None:
+                left_ms = accounts.first_due_ms(record.tenant) - now
+                wait_ms = max(1, min(self._retry_ms(record, 0), left_ms))
+            raise quota_exceeded(refusal.bound, refusal.most, wait_ms)
+        accounts.reserve(record, quota, now)
 
     def _retry_ms(self, record: Record, excess: int) -> int:
         """How long until these tokens, and what the request itself takes, have left the queue."""

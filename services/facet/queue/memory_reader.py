@@ -18,9 +18,11 @@ class MemoryReader(MemorySide):
         news = {name: self._from(name, offset, limit) for name, offset in cursors.items()}
         return {name: entries for name, entries in news.items() if entries}
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         """See `Reader.follow`."""
-        self._ledger.inboxes.keep(follower, self._ledger.clock_ms())
+        self._ledger.inboxes.keep(follower, self._ledger.clock_ms(), received)
         self._tell()
         followed = {}
         for name, offset in positions.items():

@@ -57,6 +57,7 @@ class Record:
     attempts: int = 0
     deaths: int = 0
     charged: int = 0
+    reserved: int = 0
     holds: int = 0
     skips: int = 0
     read_offset: int = 0

@@ -18,7 +18,15 @@ def shard_for(tenant: str, request_id: str, count: int) -> int:
     Equal in every process and release: a repeat must find the first one. With one shard more an id
     stays where it was or moves to the new one ("jump consistent hash", Lamping and Veach, 2014).
     """
-    name = f"{len(tenant)}:{tenant}{request_id or secrets.token_hex(8)}"
+    return _shard_of(f"{len(tenant)}:{tenant}{request_id or secrets.token_hex(8)}", count)
+
+
+def home_of(tenant: str, count: int) -> int:
+    """The shard, below `count`, of all requests of a tenant with a quota."""
+    return _shard_of(f"{len(tenant)}:{tenant}", count)
+
+
+def _shard_of(name: str, count: int) -> int:
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     shard, following = 0, 0
     while following < count:

@@ -26,15 +26,27 @@ from facet.queue.values import (
     Verdict,
     WriteResult,
 )
-from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, Page, Status, SweepResult
+from facet.queue.views import (
+    AuditEntry,
+    DeadLetters,
+    Depth,
+    Inspection,
+    Page,
+    Status,
+    SweepResult,
+    UsagePage,
+)
 
 
 class Producer(Protocol):
     """The gateway's side."""
 
-    async def name_generation(self, tenant: str, request_id: str) -> str:
+    async def name_generation(
+        self, tenant: str, request_id: str, *, is_limited: bool = False
+    ) -> str:
         """A new generation id; it says in which shard the request is to be queued.
 
+        All requests of a tenant that `is_limited` by a quota go to one shard, which counts them.
         Errors: StoreUnavailableError.
         """
 
@@ -43,8 +55,9 @@ class Producer(Protocol):
 
         A generation id that the store lost (a failover) is accepted anew. Errors:
         RequestIdReusedError; QueueFullError and QuotaExceededError with the time after which the
-        queue will have drained enough; StoreFullError; StoreUnavailableError (then it may or may
-        not be accepted: repeat with the same generation id).
+        queue will have drained enough, or the quota has room; StoreFullError;
+        StoreUnavailableError (then it may or may not be accepted: repeat with the same generation
+        id).
         """
 
     async def repeat(self, submission: Submission) -> Submitted | None:
@@ -76,6 +89,9 @@ class Producer(Protocol):
         Errors as for `cancel`.
         """
 
+    async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
+        """What a request refers to in the media store; nothing when it is unknown to the tenant."""
+
 
 class Reader(Protocol):
     """Reads logs: what is there with `read`, what comes with `follow` and `receive`.
@@ -92,13 +108,17 @@ class Reader(Protocol):
         absent from the result, and so are unknown ones. Errors: StoreUnavailableError.
         """
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         """Put what is logged from now on for these requests in the follower's inbox.
 
         Values are the offsets that the follower's readers have got so far. Renews the presence of
         readers of these requests and keeps the inbox alive: repeat at least every lease time for
         all that is followed, so that it is done once after an outage before anybody is taken for
-        gone. An empty mapping keeps the inbox alive. Errors: StoreUnavailableError.
+        gone. An empty mapping keeps the inbox alive. What the inbox holds up to the cursor
+        `received` is dropped, but for what stands at it while more came behind. Errors:
+        StoreUnavailableError.
         """
 
     async def unfollow(self, follower: str, generation_ids: Sequence[str]) -> None:
@@ -222,6 +242,18 @@ class Operator(Protocol):
 
     async def drain_worker(self, worker: str) -> bool:
         """Ask a worker to drain, with the answer to its next report; False when none reports."""
+
+    async def usage(self, *, since_ms: int, until_ms: int, page: str, limit: int) -> UsagePage:
+        """A page of the usage records of what ended from `since_ms` on and before `until_ms`.
+
+        `page` "" is the first. Errors: InvalidRequestError.
+        """
+
+    async def trim_usage(self, life_ms: int) -> int:
+        """Drop usage records of generations that ended longer ago; returns how many.
+
+        Approximate: some are kept longer. Bounded: repeat while it returns any.
+        """
 
     async def audit(self, who: str, action: str, subject: str) -> None:
         """Add to the audit log, which is only appended to and keeps the last 10,000 entries."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from facet.queue import terminals
 from facet.queue.answers import invalid_page, not_found
-from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of
+from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of, usage_record
 from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
 from facet.queue.redis_side import RedisSide, batches
-from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, SweepResult
+from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, SweepResult, UsagePage
+
+_STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 _LETTERS_PER_CALL = 20
 """Each costs a dozen commands."""
@@ -46,6 +49,10 @@ class RedisOperator(RedisSide):
         """See `Observer.origins`."""
         origin: bytes | None = await self._redis.command("GET", self._keys.single("origin"))
         return dict.fromkeys(generation_ids, (origin or b"").decode())
+
+    async def trim_usage(self, life_ms: int) -> int:
+        """See `Operator.trim_usage`."""
+        return int(await self._run("trim_usage", life_ms))
 
     async def is_empty(self) -> bool:
         """See `Observer.is_empty`."""
@@ -87,6 +94,17 @@ class RedisOperator(RedisSide):
     async def drain_worker(self, worker: str) -> bool:
         """See `Operator.drain_worker`."""
         return bool(await self._run("drain_worker", worker))
+
+    async def usage(self, *, since_ms: int, until_ms: int, page: str, limit: int) -> UsagePage:
+        """See `Operator.usage`."""
+        if page and not _STREAM_ID.fullmatch(page):
+            raise invalid_page()
+        key, begin = self._keys.single("usage"), f"({page}" if page else max(since_ms, 0)
+        if until_ms <= 0:
+            return UsagePage((), "")
+        entries = await self._redis.command("XRANGE", key, begin, until_ms - 1, "COUNT", limit)
+        records = tuple(usage_record(name, fields) for name, fields in entries)
+        return UsagePage(records, entries[-1][0].decode() if len(entries) == limit else "")
 
     async def audit(self, who: str, action: str, subject: str) -> None:
         """See `Operator.audit`."""

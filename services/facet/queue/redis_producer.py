@@ -25,7 +25,7 @@ from facet.queue.keys import Keys, idempotency_name
 from facet.queue.limits import MAX_BATCH, QueueLimits
 from facet.queue.lua import load_scripts
 from facet.queue.redis_side import RedisSide
-from facet.queue.values import Submission, Submitted
+from facet.queue.values import Quota, Submission, Submitted
 from facet.queue.views import Page, Status
 
 _NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL, _NOT_KNOWN = range(7)
@@ -45,9 +45,11 @@ class RedisProducer(RedisSide):
         super().__init__(connection, keys, limits, load_scripts(clock) if clock else load_scripts())
         self._admission = Admission(connection.command)
 
-    async def name_generation(self, tenant: str, request_id: str) -> str:
+    async def name_generation(
+        self, tenant: str, request_id: str, *, is_limited: bool = False
+    ) -> str:
         """See `Producer.name_generation`."""
-        del tenant, request_id
+        del tenant, request_id, is_limited
         return new_generation_id(self._keys.shard)
 
     async def submit(self, submission: Submission) -> Submitted:
@@ -55,7 +57,7 @@ class RedisProducer(RedisSide):
         is_shedding = await self._admission.is_shedding()
         (code, *answer), copies = await self._offer(submission, "shed" if is_shedding else "")
         if code in (_FULL, _QUOTA, _STORE_FULL):
-            raise self._refusal(code, answer[0].decode(), answer[1])
+            raise self._refusal(submission, code, answer[0].decode(), answer[1])
         return _accepted(code, answer, copies, submission.replicas)
 
     async def repeat(self, submission: Submission) -> Submitted | None:
@@ -69,6 +71,7 @@ class RedisProducer(RedisSide):
         """The script's answer and the copies it has; `only` narrows what it accepts, see there."""
         grace_ms = submission.reader_grace_ms
         request_id, limits = submission.request_id, self._limits
+        quota = submission.quota or Quota()
         return await self._run_replicated(
             "submit",
             submission.generation_id,
@@ -96,6 +99,11 @@ class RedisProducer(RedisSide):
             limits.tenant_max_waiting_tokens,
             limits.tenant_max_waiting_bytes,
             submission.replicas,
+            quota.requests_per_minute,
+            quota.tokens_per_minute,
+            quota.max_concurrent,
+            " ".join(submission.media_keys),
+            int(submission.has_bound_retention),
             replicas=submission.replicas,
             out_of_memory=StoreFullError,
         )
@@ -132,7 +140,11 @@ class RedisProducer(RedisSide):
             raise not_found(generation_id)
         return bool(code == _DONE)
 
-    def _refusal(self, code: int, bound: str, retry_ms: int) -> FacetError:
+    async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
+        """See `Producer.media_keys`."""
+        return tuple((await self._run("media_keys", generation_id, tenant)).decode().split())
+
+    def _refusal(self, submission: Submission, code: int, bound: str, retry_ms: int) -> FacetError:
         if code == _STORE_FULL:
             return store_full()
         limits = self._limits
@@ -147,6 +159,7 @@ class RedisProducer(RedisSide):
             "requests": limits.tenant_max_waiting,
             "tokens": limits.tenant_max_waiting_tokens,
             "bytes": limits.tenant_max_waiting_bytes,
+            **vars(submission.quota or Quota()),
         }
         return quota_exceeded(bound, most[bound], retry_ms)
 

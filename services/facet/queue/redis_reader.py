@@ -27,11 +27,15 @@ class RedisReader(RedisSide):
                     news[name] = [log_entry(entry, fields) for entry, fields in entries]
         return news
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         """See `Reader.follow`."""
         followed: dict[str, Followed] = {}
         for batch in list(batches(list(positions.items()))) or [()]:
-            reply = await self._run("follow", follower, *(part for each in batch for part in each))
+            pairs = (part for each in batch for part in each)
+            cursor = "" if received == OLDEST else received
+            reply = await self._run("follow", follower, cursor, *pairs)
             for (name, _), known, offset in zip(batch, reply[::2], reply[1::2], strict=True):
                 followed[name] = Followed(bool(known), offset)
         return followed

@@ -27,7 +27,7 @@ class ShardedInbox:
 
     async def receive(self, queues: Mapping[int, Queue], cursor: str, *, block_ms: int) -> Inbox:
         """See `Reader.receive`. Errors: StoreUnavailableError when no shard answers."""
-        cursors = _parsed(cursor)
+        cursors = cursors_of(cursor)
         loop = asyncio.get_running_loop()
         ends = loop.time() + max(block_ms, 0) / 1000
         failed: set[int] = set()
@@ -70,7 +70,7 @@ class ShardedInbox:
                 self._calls.open(shard, receive)
 
 
-def _parsed(cursor: str) -> dict[int, str]:
+def cursors_of(cursor: str) -> dict[int, str]:
     """Cursors by shard; those that are not named are at the oldest."""
     pairs = (part.partition("=") for part in cursor.split() if "=" in part)
     return {int(shard): at for shard, _, at in pairs}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from facet.queue.answers import invalid_page
 from facet.queue.limits import MAX_BATCH
+from facet.queue.placement import MAX_SHARDS
 from facet.queue.sharded_pages import each_page, merged
 from facet.queue.sharded_side import ShardedSide, ask
 from facet.queue.values import Priority
@@ -15,6 +17,8 @@ from facet.queue.views import (
     Depth,
     Inspection,
     SweepResult,
+    UsagePage,
+    UsageRecord,
 )
 
 
@@ -57,6 +61,14 @@ class ShardedOperator(ShardedSide):
             origins |= each
         return origins
 
+    async def trim_usage(self, life_ms: int) -> int:
+        """See `Operator.trim_usage`."""
+        count = 0
+        for shard in range(MAX_SHARDS):
+            async with self._shards.opened(shard) as queue:
+                count += await queue.trim_usage(life_ms)
+        return count
+
     async def is_empty(self) -> bool:
         """See `Observer.is_empty`."""
         return all((await self._ask_all(lambda queue: queue.is_empty())).all().values())
@@ -97,6 +109,24 @@ class ShardedOperator(ShardedSide):
     async def drain_worker(self, worker: str) -> bool:
         """See `Operator.drain_worker`."""
         return await self._first.drain_worker(worker)
+
+    async def usage(self, *, since_ms: int, until_ms: int, page: str, limit: int) -> UsagePage:
+        """See `Operator.usage`: shard by shard, also those that are not served any more."""
+        shard, _, place = page.rpartition("/") if page else ("0", "", "")
+        if not shard.isdecimal():
+            raise invalid_page()
+        records: list[UsageRecord] = []
+        for at in range(int(shard), MAX_SHARDS):
+            most = limit - len(records)
+            async with self._shards.opened(at) as queue:
+                found = await queue.usage(
+                    since_ms=since_ms, until_ms=until_ms, page=place, limit=most
+                )
+            records += found.records
+            place = ""
+            if found.next_page:
+                return UsagePage(tuple(records), f"{at}/{found.next_page}")
+        return UsagePage(tuple(records), "")
 
     async def audit(self, who: str, action: str, subject: str) -> None:
         """See `Operator.audit`."""

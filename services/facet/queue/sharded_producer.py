@@ -13,15 +13,23 @@ from facet.queue.views import Page, Status
 class ShardedProducer(ShardedSide):
     """`facet.queue.port.Producer`."""
 
-    async def name_generation(self, tenant: str, request_id: str) -> str:
+    async def name_generation(
+        self, tenant: str, request_id: str, *, is_limited: bool = False
+    ) -> str:
         """See `Producer.name_generation`."""
-        return new_generation_id(await self._shards.place(tenant, request_id))
+        shard = await self._shards.place(tenant, request_id, is_limited=is_limited)
+        return new_generation_id(shard)
 
     async def submit(self, submission: Submission) -> Submitted:
         """See `Producer.submit`. A request id is looked for wherever other counts placed it."""
         tenant, request_id = submission.tenant, submission.request_id
         queue = await self._shard(submission.generation_id)
-        elsewhere = self._shards.elsewhere(tenant, request_id, shard_of(submission.generation_id))
+        elsewhere = self._shards.elsewhere(
+            tenant,
+            request_id,
+            shard_of(submission.generation_id),
+            may_be_limited=submission.quota is not None,
+        )
         if not elsewhere:
             return await queue.submit(submission)
         async with self._shards.naming(tenant, request_id):
@@ -35,7 +43,10 @@ class ShardedProducer(ShardedSide):
         tenant, request_id = submission.tenant, submission.request_id
         queue = await self._shard(submission.generation_id)
         shard = shard_of(submission.generation_id)
-        for each in (queue, *self._shards.elsewhere(tenant, request_id, shard)):
+        elsewhere = self._shards.elsewhere(
+            tenant, request_id, shard, may_be_limited=submission.quota is not None
+        )
+        for each in (queue, *elsewhere):
             if (earlier := await each.repeat(submission)) is not None:
                 return earlier
         return None
@@ -69,3 +80,7 @@ class ShardedProducer(ShardedSide):
     async def delete(self, generation_id: str, tenant: str) -> bool:
         """See `Producer.delete`."""
         return await (await self._shard(generation_id)).delete(generation_id, tenant)
+
+    async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
+        """See `Producer.media_keys`."""
+        return await (await self._shard(generation_id)).media_keys(generation_id, tenant)

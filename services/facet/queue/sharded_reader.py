@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from facet.queue.sharded_inboxes import ShardedInbox
+from facet.queue.sharded_inboxes import ShardedInbox, cursors_of
 from facet.queue.sharded_side import ShardedSide, ask
 from facet.queue.shards import Shards
 from facet.queue.values import Followed, Inbox, LogEntry
@@ -28,13 +28,17 @@ class ShardedReader(ShardedSide):
         )
         return {name: entries for news in found.some().values() for name, entries in news.items()}
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         """See `Reader.follow`; beside a shard that does not answer the others have renewed."""
-        groups = self._served(positions, str)
+        groups, cursors = self._served(positions, str), cursors_of(received)
         found = await ask(
             {
                 shard: queue.follow(
-                    follower, {name: positions[name] for name in groups.get(shard, (queue, []))[1]}
+                    follower,
+                    {name: positions[name] for name in groups.get(shard, (queue, []))[1]},
+                    received=cursors.get(shard, ""),
                 )
                 for shard, queue in self._shards.queues.items()
             }

@@ -11,7 +11,7 @@ import structlog
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.answers import store_unavailable
-from facet.queue.placement import MAX_SHARDS, shard_for
+from facet.queue.placement import MAX_SHARDS, home_of, shard_for
 from facet.queue.port import Queue
 from facet.queue.registry import Registered, Registry
 
@@ -83,23 +83,44 @@ class Shards:
             queue = self._queues.get(shard)
         return queue
 
-    async def place(self, tenant: str, request_id: str) -> int:
+    @asynccontextmanager
+    async def opened(self, shard: int) -> AsyncIterator[Queue]:
+        """The queue of a shard, served or not: its usage records outlast its requests."""
+        served = self._queues.get(shard)
+        queue = served or self._open(shard)
+        try:
+            yield queue
+        finally:
+            if served is None:
+                await queue.close()
+
+    async def place(self, tenant: str, request_id: str, *, is_limited: bool = False) -> int:
         """The shard that a new request goes to. Errors: StoreUnavailableError.
+
+        One of a tenant that `is_limited` goes to the tenant's home, where its quota is kept.
 
         A count that is new waits until all gateways know of it before a request id is placed by
         it; until then the one places that was first.
         """
-        await self._know(FRESH_SECONDS if request_id else _EVER_SECONDS)
+        is_stable = bool(request_id) or is_limited
+        await self._know(FRESH_SECONDS if is_stable else _EVER_SECONDS)
         count, active = max(self._count, 1), self._known.active
-        if request_id and active and active.get(count, 0) < SETTLED_MS:
+        if is_stable and active and active.get(count, 0) < SETTLED_MS:
             count = max(active, key=lambda each: active[each])
-        return shard_for(tenant, request_id, count)
+        return home_of(tenant, count) if is_limited else shard_for(tenant, request_id, count)
 
-    def elsewhere(self, tenant: str, request_id: str, shard: int) -> list[Queue]:
-        """Where else than in `shard` a request id may have been placed, by another count."""
+    def elsewhere(
+        self, tenant: str, request_id: str, shard: int, *, may_be_limited: bool = False
+    ) -> list[Queue]:
+        """Where else than in `shard` a request id may have been placed, by another count.
+
+        Also while the tenant had a quota, or none, where deployments have such.
+        """
         if not request_id:
             return []
         homes = {shard_for(tenant, request_id, count) for count in self._known.counts}
+        if may_be_limited:
+            homes |= {home_of(tenant, count) for count in self._known.counts}
         return [self._queues[home] for home in sorted(homes - {shard}) if home in self._queues]
 
     @asynccontextmanager

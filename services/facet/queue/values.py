@@ -52,6 +52,26 @@ class Offers:
 
 
 @dataclass(frozen=True)
+class Quota:
+    """What a tenant may use in one model's queue; 0 is no limit.
+
+    A bucket of requests, or tokens, holds a minute's worth, fills evenly and is full at first. A
+    request that exceeds a whole bucket is let in by a full one, which then stays empty the longer.
+    Tokens are estimated at submission and corrected at the end. `max_concurrent` counts what waits
+    and what runs; several candidates are one generation.
+    """
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    max_concurrent: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit."""
+        return self != Quota()
+
+
+@dataclass(frozen=True)
 class Submission:
     """One validated request to be queued.
 
@@ -68,6 +88,11 @@ class Submission:
     4 names of at most 40 characters without spaces. `follower` (empty: none) is the reader that
     follows the log from the beginning, see `Reader.follow`. `replicas`: so many replicas of the
     store must have the request before its acceptance is told.
+
+    `quota` is the tenant's, None where a deployment limits none. `media_keys` names what it refers
+    to in the media store. `has_bound_retention`: no dead letter outlives `retention_ms` either; 0
+    then asks to have all deleted as soon as its end was delivered (see `Status`), and keeps it for
+    `limits.MIN_RETENTION_MS` where nobody fetches it.
     """
 
     generation_id: str
@@ -87,6 +112,14 @@ class Submission:
     affinity: tuple[str, ...] = ()
     follower: str = ""
     replicas: int = 0
+    quota: Quota | None = None
+    media_keys: tuple[str, ...] = ()
+    has_bound_retention: bool = False
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether nothing is to be kept of it once its end was delivered."""
+        return self.has_bound_retention and self.retention_ms == 0
 
 
 @dataclass(frozen=True)
@@ -213,6 +246,7 @@ class Finish(Append):
     `failure` is a serialized `facet.v1.Failure`, empty when the request succeeded. With
     `is_dead_letter` the request is kept among the dead letters. `prompt_tokens` and `output_tokens`
     are what it really took, all attempts together: the tenant's charge is corrected to them.
+    `usage` is a serialized `facet.v1.UsageMetadata`, which the usage record keeps.
     """
 
     share: ClassVar[int] = 2
@@ -221,6 +255,7 @@ class Finish(Append):
     is_dead_letter: bool = False
     prompt_tokens: int = 0
     output_tokens: int = 0
+    usage: bytes = b""
 
 
 class Verdict(Enum):

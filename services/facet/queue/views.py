@@ -20,6 +20,7 @@ class Status:
     0 unless it waits; `wait_ms` is what the drain rate makes of them, None when unknown.
     `remaining_ms`: until its deadline, 0 when that has passed. `ended_ms` and `expires_ms` are 0
     before the end; all other times are milliseconds since the epoch by the store's clock.
+    `is_fleeting`: it is to be deleted once somebody got its end, see `Submission`.
     """
 
     generation_id: str
@@ -39,6 +40,7 @@ class Status:
     ended_ms: int
     expires_ms: int
     origin: str
+    is_fleeting: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,33 @@ class SweepResult:
     abandoned: int
     dead_lettered: int
     has_more: bool
+
+
+@dataclass(frozen=True)
+class UsageRecord:
+    """What one ended generation took, written with its terminal event; never content.
+
+    `outcome`: finished, failed, cancelled, abandoned, expired, log-full or dead-lettered.
+    `queue_ms` is the time from acceptance to the first claim, `run_ms` from then to the end.
+    `usage` is a serialized `facet.v1.UsageMetadata`, empty where no worker told it: then
+    `prompt_tokens` is the estimate of the gateway, 0 for what never ran.
+    """
+
+    generation_id: str
+    tenant: str
+    outcome: str
+    ended_ms: int
+    queue_ms: int
+    run_ms: int
+    attempts: int
+    prompt_tokens: int
+    output_tokens: int
+    usage: bytes
+
+
+@dataclass(frozen=True)
+class UsagePage:
+    """Usage records, oldest first inside a shard; `next_page` is empty on the last page."""
+
+    records: tuple[UsageRecord, ...]
+    next_page: str

@@ -44,6 +44,7 @@ class Ending:
     is_dead_letter: bool = False
     prompt_tokens: int = 0
     output_tokens: int = 0
+    usage: bytes = b""
 
 
 class RunLog:

@@ -162,8 +162,14 @@ class Output:
     async def _end(
         self, finished: event_pb2.Finished, failure: bytes = b"", *, is_dead_letter: bool = False
     ) -> None:
-        prompt_tokens = finished.usage.prompt_token_count
-        ending = Ending(failure, is_dead_letter, prompt_tokens, self._events.token_count)
+        usage = finished.usage
+        ending = Ending(
+            failure,
+            is_dead_letter,
+            usage.prompt_token_count,
+            self._events.token_count,
+            usage.SerializeToString(),
+        )
         terminal = _entry([self._events.finished(finished)], Step(()))
         await self._log.finish(_joined(self._last, terminal), ending)
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import Future
 
+from facet.core.media_store import MemoryMediaStore
 from facet.gateway.admin_server import serving_admin
 from facet.gateway.authenticator import AnonymousAuthenticator, Authenticator
 from facet.queue.memory_queue import MemoryQueue
@@ -34,6 +35,8 @@ class RunningAdmin:
     async def _serve(self) -> None:
         queues = {"nano": await stocked_queue(), "empty": MemoryQueue()}
         stop = asyncio.Event()
-        async with serving_admin("127.0.0.1:0", queues, self._authenticator) as address:
+        async with serving_admin(
+            "127.0.0.1:0", queues, self._authenticator, MemoryMediaStore()
+        ) as address:
             self._started.set_result((address, asyncio.get_running_loop(), stop))
             await stop.wait()

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -57,6 +58,7 @@ class BenchMaker:
         max_open_calls: int = 4096,
         max_waiting: int = 10_000,
         tenant_max_waiting: int = 10_000,
+        tenants_file: Path | None = None,
         options: tuple[tuple[str, int], ...] = (),
     ) -> Bench:
         settings = GatewaySettings(
@@ -66,6 +68,7 @@ class BenchMaker:
             max_open_calls=max_open_calls,
             max_waiting=max_waiting,
             tenant_max_waiting=tenant_max_waiting,
+            tenants_file=tenants_file,
         )
         media = self._media()
         gateway = compose(

@@ -23,6 +23,7 @@ from facet.api.v1.event_pb2 import Event, Finished, Resumed
 from facet.api.v1.generation_pb2 import FINISH_REASON_STOP, Timings
 from facet.api.v1.inference_service_pb2 import StreamGenerateContentResponse
 from facet.core.errors import DeadLetteredError
+from facet.core.media_store import MemoryMediaStore
 from facet.gateway.admin_server import serving_admin
 from facet.gateway.authenticator import AnonymousAuthenticator
 from facet.queue.generation_id import new_generation_id
@@ -53,7 +54,7 @@ async def queue(redis_server: RedisServer) -> AsyncIterator[RedisQueue]:
 async def admin_of(queue: RedisQueue) -> AsyncIterator[grpc.aio.Channel]:
     authenticator = AnonymousAuthenticator()
     async with (
-        serving_admin("127.0.0.1:0", {"nano": queue}, authenticator) as address,
+        serving_admin("127.0.0.1:0", {"nano": queue}, authenticator, MemoryMediaStore()) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         yield channel
@@ -140,7 +141,9 @@ async def test_the_whole_life_is_printed_when_a_request_was_held_lost_and_resume
         replace(with_envelope(wanted), affinity=("s:1",), priority=Priority.BATCH, follower="r")
     )
     assert await claim("worker-2") == [], "it is held for the worker that is warm"
-    async with serving_admin("127.0.0.1:0", {"nano": queue}, AnonymousAuthenticator()) as address:
+    async with serving_admin(
+        "127.0.0.1:0", {"nano": queue}, AnonymousAuthenticator(), MemoryMediaStore()
+    ) as address:
         waiting = await printed_life(address, wanted)
         [job] = await claim("worker-1")
         await job.start()

@@ -75,7 +75,7 @@ class RedisWorld:
 
     async def stored_names(self) -> set[str]:
         """See `World.stored_names`: every key that belongs to one request."""
-        families = ("record", "envelope", "log", "ids", "life", "idem")
+        families = ("record", "envelope", "log", "ids", "life", "idem", "media")
         prefixes = tuple(self.keys.of(family, "") for family in families)
         return {key for key in await self.all_keys() if key.startswith(prefixes)}
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from facet.core.errors import GenerationNotFoundError
 from facet.queue.generation_id import shard_of
 from facet.queue.limits import QueueLimits
+from facet.queue.memory_queue import MemoryQueue
 from facet.queue.memory_registry import MemoryRegistry, MemoryRegistryBooks
 from facet.queue.port import Queue
 from facet.queue.sharded_queue import ShardedQueue
@@ -65,9 +66,12 @@ class ShardedWorld:
         """See `World.stored_names`."""
         return {name for world in self._worlds for name in await world.stored_names()}
 
+    def _open(self, shard: int) -> Queue:
+        return self._worlds[shard].queue if shard < SHARDS else MemoryQueue(shard=shard)
+
     def _connect(self) -> Queue:
         registry = MemoryRegistry(MemoryRegistryBooks(), count=SHARDS)
-        shards = Shards(registry, lambda shard: self._worlds[shard].queue, count=SHARDS)
+        shards = Shards(registry, self._open, count=SHARDS)
 
         async def arrive(submission: Submission) -> None:
             home = shard_of(submission.generation_id)

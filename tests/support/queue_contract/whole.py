@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.queue_contract import (
+    accounting,
     admitting,
     candidates,
     claiming,
@@ -12,6 +13,7 @@ from tests.support.queue_contract import (
     listing,
     operating,
     ordering,
+    quotas,
     reading,
     rewinding,
     submitting,
@@ -118,4 +120,16 @@ class TestInspect(operating.InspectContract):
 
 
 class TestWorkers(operating.WorkerContract):
+    pass
+
+
+class TestQuota(quotas.QuotaContract):
+    pass
+
+
+class TestUsage(accounting.UsageContract):
+    pass
+
+
+class TestRetention(accounting.RetentionContract):
     pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.queue_contract import (
+    accounting,
     ending,
     hinting,
     listing,
@@ -95,4 +96,12 @@ class TestInspect(sharding.InspectContract):
 
 
 class TestWorkers(operating.WorkerContract):
+    pass
+
+
+class TestUsage(accounting.UsageContract):
+    pass
+
+
+class TestRetention(accounting.RetentionContract):
     pass

@@ -189,11 +189,11 @@ def test_every_field_is_either_served_or_in_the_list() -> None:
 
 
 def test_every_rpc_is_either_served_or_in_the_list() -> None:
-    inference = inference_service.InferenceService(Mock(), Mock(), Mock())
+    inference = inference_service.InferenceService(Mock(), Mock(), Mock(), Mock())
     served = {
         inference_service.SERVICE: inference.methods(),
         model_service.SERVICE: model_service.ModelService(Mock()).methods(),
-        admin_service.SERVICE: admin_service.AdminService({}).methods(),
+        admin_service.SERVICE: admin_service.AdminService({}, Mock()).methods(),
     }
     missing: set[str] = set()
     for file in (inference_service_pb2, model_service_pb2, media_service_pb2, admin_service_pb2):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from facet.gateway.authenticator import Metadata, Principal
 
 
@@ -20,6 +22,7 @@ class FakeCall:
         self.metadata = metadata
         self.announced: list[str] = []
         self.written: list[bytes] = []
+        self.after: list[Callable[[], None]] = []
         self._remaining_seconds = remaining_seconds
 
     def remaining_seconds(self) -> float | None:
@@ -30,3 +33,6 @@ class FakeCall:
 
     async def write(self, response: bytes) -> None:
         self.written.append(response)
+
+    def after_answer(self, act: Callable[[], None]) -> None:
+        self.after.append(act)

@@ -19,6 +19,7 @@ from facet.core.errors import (
     StoreUnavailableError,
     WorkerNotFoundError,
 )
+from facet.core.media_store import MemoryMediaStore
 from facet.gateway.admin_service import AdminService
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import State
@@ -48,7 +49,7 @@ async def queue() -> MemoryQueue:
 @pytest.fixture
 def service(queue: MemoryQueue) -> AdminService:
     """The stocked queue is the second one: everything has to be looked for."""
-    return AdminService({"empty": MemoryQueue(), "nano": queue})
+    return AdminService({"empty": MemoryQueue(), "nano": queue}, MemoryMediaStore())
 
 
 async def inspect(service: AdminService, generation_id: str) -> pb.InspectGenerationResponse:
@@ -164,7 +165,9 @@ class PagedQueue(MemoryQueue):
 
 @pytest.mark.parametrize("page_size", [7, 100, 150, 1000])
 async def test_each_letter_is_listed_once_when_paging_over_queues(page_size: int) -> None:
-    service = AdminService({"a": PagedQueue(130), "b": PagedQueue(0), "c:d": PagedQueue(45)})
+    service = AdminService(
+        {"a": PagedQueue(130), "b": PagedQueue(0), "c:d": PagedQueue(45)}, MemoryMediaStore()
+    )
     seen: list[tuple[str, str]] = []
     token = ""
     for _ in range(175):
@@ -287,7 +290,7 @@ async def test_nothing_is_done_when_it_cannot_be_recorded(
     monkeypatch.setattr(queue, "audit", UnauditableQueue().audit)
 
     with pytest.raises(StoreUnavailableError):
-        await act(AdminService({"nano": queue}))
+        await act(AdminService({"nano": queue}, MemoryMediaStore()))
 
     assert (await queue.depth()).dead_letters == 1
     assert not await queue.report(WORKER, b"")

@@ -12,6 +12,7 @@ from facet.api.v1 import inference_service_pb2 as pb
 from facet.core.media_store import MemoryMediaStore
 from facet.core.models import NANO
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.erasure import Eraser
 from facet.gateway.generations import Generations
 from facet.gateway.intake import Intake, IntakeLimits
 from facet.gateway.log_reader import LogReader
@@ -43,7 +44,9 @@ async def generations(*waiting: Sequence[str]) -> Generations:
         card = replace(NANO, name=f"model-{number}")
         routes.append(Route(card, queue, LogReader(queue, grace_seconds=5), LiveWorkers(queue)))
     catalogue = Catalogue(routes)
-    return Generations(catalogue, Intake(catalogue, MemoryMediaStore(), LIMITS), OpenCalls(9))
+    media = MemoryMediaStore()
+    intake = Intake(catalogue, media, LIMITS)
+    return Generations(catalogue, intake, OpenCalls(9), Eraser(media))
 
 
 async def list_page(listed: Generations, token: str) -> tuple[list[str], str]:

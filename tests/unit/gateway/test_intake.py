@@ -23,7 +23,7 @@ from facet.core.errors import (
     RequestIdReusedError,
     StoreUnavailableError,
 )
-from facet.core.media_store import MemoryMediaStore
+from facet.core.media_store import MediaHolder, MemoryMediaStore
 from facet.core.models import NANO
 from facet.gateway import intake as intake_module
 from facet.gateway.catalogue import Catalogue, Route
@@ -197,7 +197,9 @@ class SlowMedia(MemoryMediaStore):
         super().__init__()
         self.began = asyncio.Event()
 
-    async def put(self, key: str, data: bytes, *, life_seconds: int) -> None:
+    async def put(
+        self, key: str, data: bytes, *, life_seconds: int, holder: MediaHolder | None = None
+    ) -> None:
         self.began.set()
         await asyncio.sleep(0.3)
         await super().put(key, data, life_seconds=life_seconds)

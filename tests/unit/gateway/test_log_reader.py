@@ -47,12 +47,14 @@ class CountingQueue(MemoryQueue):
         self._count("receive")
         return await super().receive(follower, cursor, block_ms=block_ms)
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         self._count("follow")
         self.followed.append(list(positions))
         if self.calls["follow"] <= self.failing_follows:
             raise StoreUnavailableError("away")
-        return await super().follow(follower, positions)
+        return await super().follow(follower, positions, received=received)
 
     def _count(self, call: str) -> None:
         self.calls[call] += 1
@@ -246,8 +248,10 @@ class SlowToFollow(CountingQueue):
         super().__init__()
         self.may_answer = asyncio.Event()
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
-        answer = await super().follow(follower, positions)
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
+        answer = await super().follow(follower, positions, received=received)
         await self.may_answer.wait()
         return answer
 

@@ -62,9 +62,11 @@ class AwayQueue(MemoryQueue):
         self._check_in()
         return await super().read(cursors, limit=limit)
 
-    async def follow(self, follower: str, positions: Mapping[str, int]) -> dict[str, Followed]:
+    async def follow(
+        self, follower: str, positions: Mapping[str, int], *, received: str = ""
+    ) -> dict[str, Followed]:
         self._check_in()
-        return await super().follow(follower, positions)
+        return await super().follow(follower, positions, received=received)
 
     async def receive(self, follower: str, cursor: str, *, block_ms: int) -> Inbox:
         self._check_in()

@@ -737,6 +737,188 @@ class DrainWorkerResponse(_message.Message):
 Global___DrainWorkerResponse: _TypeAlias = DrainWorkerResponse  # noqa: Y015
 
 @_typing.final
+class ExportUsageRequest(_message.Message):
+    """Exports usage records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Only of this tenant; empty takes all."""
+    model: _builtins.str
+    """Only of this model; empty takes all."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Of what ended from then on; unset begins with the oldest."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Of what ended before; unset ends with the newest."""
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "since", b"since", "tenant", b"tenant", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageRequest: _TypeAlias = ExportUsageRequest  # noqa: Y015
+
+@_typing.final
+class ExportUsageResponse(_message.Message):
+    """A page of usage records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRecord]:
+        """The records."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___UsageRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageResponse: _TypeAlias = ExportUsageResponse  # noqa: Y015
+
+@_typing.final
+class UsageRecord(_message.Message):
+    """What one ended generation took; written with its end, and never content."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    QUEUE_TIME_FIELD_NUMBER: _builtins.int
+    RUN_TIME_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    IS_ESTIMATE_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """Its generation id, which no other record has."""
+    tenant: _builtins.str
+    """The tenant."""
+    model: _builtins.str
+    """The model."""
+    outcome: _builtins.str
+    """How: finished, failed, cancelled, abandoned, expired, log-full or dead-lettered."""
+    attempts: _builtins.int
+    """Attempts made; 0 for what never ran."""
+    is_estimate: _builtins.bool
+    """No worker told it: prompt tokens are an estimate."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was accepted, by the store's clock."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    @_builtins.property
+    def queue_time(self) -> _duration_pb2.Duration:
+        """From acceptance to the first claim, or to its end."""
+
+    @_builtins.property
+    def run_time(self) -> _duration_pb2.Duration:
+        """From the first claim to the end."""
+
+    @_builtins.property
+    def usage(self) -> _generation_pb2.UsageMetadata:
+        """Token accounting as its worker told it. Where none did, what the store knows: output tokens that were logged, and as prompt tokens the estimate of the gateway."""
+
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        model: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        outcome: _builtins.str = ...,
+        queue_time: _duration_pb2.Duration | None = ...,
+        run_time: _duration_pb2.Duration | None = ...,
+        attempts: _builtins.int = ...,
+        usage: _generation_pb2.UsageMetadata | None = ...,
+        is_estimate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "queue_time", b"queue_time", "run_time", b"run_time", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "generation_id", b"generation_id", "is_estimate", b"is_estimate", "model", b"model", "outcome", b"outcome", "queue_time", b"queue_time", "run_time", b"run_time", "tenant", b"tenant", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageRecord: _TypeAlias = UsageRecord  # noqa: Y015
+
+@_typing.final
+class DeleteTenantDataRequest(_message.Message):
+    """Deletes what is kept of a tenant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTenantDataRequest: _TypeAlias = DeleteTenantDataRequest  # noqa: Y015
+
+@_typing.final
+class DeleteTenantDataResponse(_message.Message):
+    """What was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """How many generations were deleted."""
+    has_more: _builtins.bool
+    """There are more."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "has_more", b"has_more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTenantDataResponse: _TypeAlias = DeleteTenantDataResponse  # noqa: Y015
+
+@_typing.final
 class ListAuditRequest(_message.Message):
     """Lists what operators did."""
 
@@ -796,9 +978,9 @@ class AuditEntry(_message.Message):
     who: _builtins.str
     """The tenant whose key was used."""
     action: _builtins.str
-    """What was asked for: redrive, discard or drain."""
+    """What was asked for: redrive, discard, drain or delete-tenant."""
     subject: _builtins.str
-    """The generation or the worker that it was asked for."""
+    """The generation, the worker or the tenant that it was asked for."""
     model: _builtins.str
     """The model whose queue it concerns."""
     @_builtins.property

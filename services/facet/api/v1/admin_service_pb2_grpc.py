@@ -70,6 +70,16 @@ class AdminServiceStub:
                 request_serializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.SerializeToString,
                 response_deserializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.FromString,
                 _registered_method=True)
+        self.ExportUsage = channel.unary_stream(
+                '/facet.v1.AdminService/ExportUsage',
+                request_serializer=facet_dot_v1_dot_admin__service__pb2.ExportUsageRequest.SerializeToString,
+                response_deserializer=facet_dot_v1_dot_admin__service__pb2.ExportUsageResponse.FromString,
+                _registered_method=True)
+        self.DeleteTenantData = channel.unary_unary(
+                '/facet.v1.AdminService/DeleteTenantData',
+                request_serializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
+                response_deserializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
+                _registered_method=True)
         self.ListAudit = channel.unary_unary(
                 '/facet.v1.AdminService/ListAudit',
                 request_serializer=facet_dot_v1_dot_admin__service__pb2.ListAuditRequest.SerializeToString,
@@ -130,6 +140,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportUsage(self, request, context):
+        """Exports what ended generations took, one record each, pages of them: by model in the order of configuration, oldest first inside a shard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenantData(self, request, context):
+        """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAudit(self, request, context):
         """Lists what operators did: every changing action is recorded before it is carried out.
         """
@@ -174,6 +198,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DrainWorker,
                     request_deserializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.FromString,
                     response_serializer=facet_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'ExportUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUsage,
+                    request_deserializer=facet_dot_v1_dot_admin__service__pb2.ExportUsageRequest.FromString,
+                    response_serializer=facet_dot_v1_dot_admin__service__pb2.ExportUsageResponse.SerializeToString,
+            ),
+            'DeleteTenantData': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenantData,
+                    request_deserializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.FromString,
+                    response_serializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.SerializeToString,
             ),
             'ListAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudit,
@@ -371,6 +405,60 @@ class AdminService:
             '/facet.v1.AdminService/DrainWorker',
             facet_dot_v1_dot_admin__service__pb2.DrainWorkerRequest.SerializeToString,
             facet_dot_v1_dot_admin__service__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/facet.v1.AdminService/ExportUsage',
+            facet_dot_v1_dot_admin__service__pb2.ExportUsageRequest.SerializeToString,
+            facet_dot_v1_dot_admin__service__pb2.ExportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenantData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facet.v1.AdminService/DeleteTenantData',
+            facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
+            facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class AdminServiceStub:
     """Deletes dead letters."""
     DrainWorker: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DrainWorkerRequest, _admin_service_pb2.DrainWorkerResponse]
     """Makes a worker stop claiming and hand back what it holds."""
+    ExportUsage: _grpc.UnaryStreamMultiCallable[_admin_service_pb2.ExportUsageRequest, _admin_service_pb2.ExportUsageResponse]
+    """Exports what ended generations took, one record each, pages of them: by model in the order of configuration, oldest first inside a shard."""
+    DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
+    """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditRequest, _admin_service_pb2.ListAuditResponse]
     """Lists what operators did: every changing action is recorded before it is carried out."""
 
@@ -69,6 +73,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Deletes dead letters."""
     DrainWorker: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DrainWorkerRequest, _admin_service_pb2.DrainWorkerResponse]  # type: ignore[assignment]
     """Makes a worker stop claiming and hand back what it holds."""
+    ExportUsage: _aio.UnaryStreamMultiCallable[_admin_service_pb2.ExportUsageRequest, _admin_service_pb2.ExportUsageResponse]  # type: ignore[assignment]
+    """Exports what ended generations took, one record each, pages of them: by model in the order of configuration, oldest first inside a shard."""
+    DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
+    """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditRequest, _admin_service_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Lists what operators did: every changing action is recorded before it is carried out."""
 
@@ -130,6 +138,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DrainWorkerResponse, _abc.Awaitable[_admin_service_pb2.DrainWorkerResponse]]:
         """Makes a worker stop claiming and hand back what it holds."""
+
+    @_abc_1.abstractmethod
+    def ExportUsage(
+        self,
+        request: _admin_service_pb2.ExportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_service_pb2.ExportUsageResponse], _abc.AsyncIterator[_admin_service_pb2.ExportUsageResponse]]:
+        """Exports what ended generations took, one record each, pages of them: by model in the order of configuration, oldest first inside a shard."""
+
+    @_abc_1.abstractmethod
+    def DeleteTenantData(
+        self,
+        request: _admin_service_pb2.DeleteTenantDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
+        """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`."""
 
     @_abc_1.abstractmethod
     def ListAudit(

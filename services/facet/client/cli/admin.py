@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facet.client.admin import DEFAULT_ADDRESS, AdminClient
-from facet.client.cli import admin_report, terminal
+from facet.client.cli import admin_report, admin_usage, terminal
 from facet.client.cli.arguments import (
     API_KEY_VARIABLE,
     Parser,
@@ -43,6 +43,11 @@ def add_commands(commands: Commands) -> None:
     _add_dead_letters(actions.add_parser("dlq", help="requests that were given up"))
     drain = _leaf(actions, "drain", "have a worker hand back its work and take no more", _drain)
     drain.add_argument("worker", metavar="WORKER", help="the worker's name")
+    admin_usage.add_command(_leaf(actions, "usage", "what ended generations took", _usage))
+    deletion = _leaf(
+        actions, "delete-tenant", "end and delete all that is kept of a tenant", _delete_tenant
+    )
+    deletion.add_argument("tenant", metavar="TENANT", help="the tenant's name")
     audit = _leaf(actions, "audit", "what operators did, newest first", _audit)
     audit.add_argument("--limit", type=count, default=50, help="entries at most (default 50)")
 
@@ -158,6 +163,21 @@ def _drain(client: AdminClient, arguments: argparse.Namespace) -> None:
 def _audit(client: AdminClient, arguments: argparse.Namespace) -> None:
     entries = plain(client.audit(arguments.limit))["entries"]
     _print(arguments, entries, admin_report.audit_lines(entries))
+
+
+def _usage(client: AdminClient, arguments: argparse.Namespace) -> None:
+    records = client.usage(
+        since=arguments.since,
+        until=arguments.until,
+        tenant=arguments.tenant,
+        model=arguments.model,
+    )
+    admin_usage.write(records, as_csv=arguments.csv, as_json=arguments.json)
+
+
+def _delete_tenant(client: AdminClient, arguments: argparse.Namespace) -> None:
+    number = client.delete_tenant(arguments.tenant)
+    _print(arguments, {"deleted": number}, [f"deleted: {number}"])
 
 
 def _print(arguments: argparse.Namespace, values: Any, lines: Sequence[str]) -> None:

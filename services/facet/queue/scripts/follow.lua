@@ -1,10 +1,19 @@
--- ARGV: follower, then id and offset that its readers have got, for each request.
+-- ARGV: follower, cursor up to which its inbox may be dropped or '', then id and offset that its
+-- readers have got, for each request.
 -- Returns {1 known, next offset} for each, flat. Renews the presence of readers and the inbox.
 local follower = ARGV[1]
 local now = now_ms()
 if redis.call('PEXPIRE', inbox_key(follower), INBOX_MS) == 0 then
   redis.call('XADD', inbox_key(follower), '*', 'h', '1')
   redis.call('PEXPIRE', inbox_key(follower), INBOX_MS)
+elseif ARGV[2] ~= '' then
+  local last = redis.call('XREVRANGE', inbox_key(follower), '+', '-', 'COUNT', 1)[1]
+  if last and last[1] == ARGV[2] then
+    redis.call('XTRIM', inbox_key(follower), 'MAXLEN', 0)
+  else
+    -- The entry at the cursor tells that nothing behind it was dropped.
+    redis.call('XTRIM', inbox_key(follower), 'MINID', ARGV[2])
+  end
 end
 
 local function joined(inbox)
@@ -19,7 +28,7 @@ local function joined(inbox)
 end
 
 local reply = {}
-for at = 2, #ARGV, 2 do
+for at = 3, #ARGV, 2 do
   local id = ARGV[at]
   local record = read_record(id)
   if record and record.state ~= 'E' then

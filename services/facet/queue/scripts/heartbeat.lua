@@ -23,7 +23,7 @@ for at = 4, #ARGV, 3 do
   local record = read_record(id)
   local answer = 0
   if not record then
-    answer = 3
+    answer = redis.call('EXISTS', gone_key(id)) == 1 and 1 or 3
   elseif not holds(record, epoch, nonce) then
     if is_rewound(record, epoch) then take_back(id, record, epoch, nonce) else answer = 1 end
   end

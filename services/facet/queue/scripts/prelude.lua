@@ -1,5 +1,5 @@
--- Shared by all scripts; lua.py gives each script the paragraphs that it uses, so a paragraph is a
--- definition and uses only what stands above it.
+-- Shared by all scripts, with accounts.lua and endings.lua behind it; lua.py gives each script the
+-- paragraphs that it uses, so a paragraph is a definition and uses only what stands above it.
 -- A record's `state` is 'W' (waiting), 'L' (leased) or 'E' (ended).
 
 local function now_ms() return math.floor(now_us() / 1000) end
@@ -13,7 +13,7 @@ local function named(n, t)
     tokens = n[11] or 0, claim_next = n[12] or 0, claim_tokens = n[13] or 0, drafted = n[14] or 0,
     accepted = n[15] or 0, tries = n[16] or 0, deaths = n[17] or 0, charged = n[18] or 0,
     ended = n[19] or 0, expires = n[20] or 0, holds = n[21] or 0, skips = n[22] or 0,
-    read = n[23] or 0, logged = n[24] or 0,
+    read = n[23] or 0, logged = n[24] or 0, reserved = n[25] or 0, bound = n[26] or 0,
     state = t[1] or '', tenant = t[2] or '', class = t[3] or '', needs = t[4] or '',
     grace = t[5] or '', idem = t[6] or '', aff = t[7] or '', inbox = t[8] or '', nonce = t[9] or '',
     worker = t[10] or '', alone = t[11] or '', claim_fp = t[12] or '', fp = t[13] or '',
@@ -23,11 +23,13 @@ end
 
 -- Packed into one string a record takes half the memory and time of a hash.
 local function save_record(id, r)
-  redis.call('SET', record_key(id), cmsgpack.pack({
+  local numbers = {
     r.place, r.due, r.keep, r.cost, r.size, r.bytes, r.seqs, r.weight, r.epoch, r.next, r.tokens,
     r.claim_next, r.claim_tokens, r.drafted, r.accepted, r.tries, r.deaths, r.charged, r.ended,
     r.expires, r.holds, r.skips, r.read, r.logged,
-  }, {
+  }
+  if r.reserved + r.bound > 0 then numbers[25], numbers[26] = r.reserved, r.bound end
+  redis.call('SET', record_key(id), cmsgpack.pack(numbers, {
     r.state, r.tenant, r.class, r.needs, r.grace, r.idem, r.aff, r.inbox, r.nonce, r.worker, r.alone,
     r.claim_fp, r.fp, r.finisher,
   }))
@@ -260,115 +262,4 @@ local function requeue(id, record, now, why)
   save_record(id, record)
   note(id, now, why, record.worker)
   post_hint()
-end
-
--- The end
--- `count` may be a text. Readers know the fields by their places: new ones go to the end.
-local function append_entry(id, record, response, count, ...)
-  redis.call('XADD', log_key(id), string.format('%.0f-0', record.next + 1),
-    'n', count, 'e', response, ...)
-  for follower in string.gmatch(record.inbox, '%S+') do
-    redis.call('XADD', inbox_key(follower), 'NOMKSTREAM', 'MAXLEN', '~', INBOX_ENTRIES, '*',
-      'i', id, 'o', record.next, 'n', count, 'e', response, ...)
-  end
-  record.next = record.next + tonumber(count)
-end
-
-local function forget(id, record)
-  redis.call('UNLINK', record_key(id), envelope_key(id), log_key(id), ids_key(id), life_key(id))
-  if record.idem ~= '' and redis.call('HGET', idem_key(record.idem), 'id') == id then
-    redis.call('UNLINK', idem_key(record.idem))
-  end
-  redis.call('ZREM', index_key(record.tenant), id)
-  redis.call('ZREM', expiring_key, id)
-  if redis.call('ZREM', dead_key, id) == 1 then
-    redis.call('HINCRBY', load_key, 'dead_bytes', -record.bytes)
-  end
-end
-
-local function bury(id, record, now)
-  -- Each at a time of its own, in ms as the first release reads it: pages begin after one.
-  local last = redis.call('ZREVRANGE', dead_key, 0, 0, 'WITHSCORES')[2]
-  redis.call('ZADD', dead_key, math.max(now, tonumber(last or 0) + 1), id)
-  local bytes = redis.call('HINCRBY', load_key, 'dead_bytes', record.bytes)
-  for _ = 1, MAX_SWEEP do
-    if bytes <= MAX_DEAD_BYTES and redis.call('ZCARD', dead_key) <= MAX_DEAD_LETTERS then return end
-    local oldest = redis.call('ZRANGE', dead_key, 0, 0)[1]
-    local letter = read_record(oldest)
-    if letter then forget(oldest, letter) else redis.call('ZREM', dead_key, oldest) end
-    bytes = tonumber(redis.call('HGET', load_key, 'dead_bytes'))
-  end
-end
-
--- Takes the request out of everything and writes the terminal entry: the only way to end one.
--- What frees memory comes first: after it a server without memory left lets the script go on.
-local function end_request(id, record, now, entry)
-  if record.state == 'W' then leave_lane(id, record) else release(id, record) end
-  redis.call('ZREM', timers_key, id)
-  local life = math.max(record.keep, MIN_RETENTION_MS)
-  if entry.dead_letter_ms then
-    life = math.max(life, entry.dead_letter_ms)
-  else
-    redis.call('UNLINK', envelope_key(id))
-  end
-  append_entry(id, record, entry.response, entry.count, 'z', '1', 'x', entry.failure)
-  record.state, record.alone, record.inbox, record.finisher = 'E', '', '', entry.finisher or ''
-  record.ended, record.expires = now, now + life
-  save_record(id, record)
-  note(id, now, 'ended', entry.why)
-  correct(record, entry.took or record.cost + record.tokens)
-  if entry.dead_letter_ms then bury(id, record, now) end
-  redis.call('ZADD', expiring_key, record.expires, id)
-end
-
--- A terminal event of the store's own; ARGV holds four blobs from `at`: Finished and Failure of a
--- request that never ran, and of one that did.
-local function end_by_store(id, record, now, at, why, dead_letter_ms)
-  if record.tries > 0 then at = at + 2 end
-  end_request(id, record, now, {
-    response = terminal_response(record.next, record.tokens, ARGV[at]),
-    count = 1, failure = ARGV[at + 1], why = why, dead_letter_ms = dead_letter_ms,
-  })
-end
-
--- Status
-local function requests_ahead(id, record)
-  if record.state ~= 'W' then return 0, 0 end
-  local lane = lane_of(record)
-  local tenants = redis.call('ZCARD', lane_key(lane))
-  local rank = redis.call('ZRANK', fifo_of(lane, record.tenant), id) or 0
-  local load = redis.call('HMGET', load_key, 'n1', 't1', 'n2', 't2', 'n3', 't3')
-  local requests, tokens = 0, 0
-  for class = 1, tonumber(record.class) do
-    local n, t = tonumber(load[2 * class - 1] or 0), tonumber(load[2 * class] or 0)
-    if class == tonumber(record.class) then
-      -- As many of each tenant as stand before it of its own.
-      local ahead = math.min(rank * tenants, n - 1)
-      t, n = n > 0 and t * ahead / n or 0, ahead
-    end
-    requests, tokens = requests + n, tokens + t
-  end
-  return math.max(requests, 0), math.max(math.floor(tokens), 0)
-end
-
-local function failure_of(id, record)
-  if record.state ~= 'E' then return '' end
-  local last = redis.call('XREVRANGE', log_key(id), '+', '-', 'COUNT', 1)
-  local fields = last[1] and last[1][2] or {}
-  for i = 1, #fields, 2 do
-    if fields[i] == 'x' then return fields[i + 1] end
-  end
-  return ''
-end
-
--- {state, tenant, next, tries, deaths, worker, place, failure, requests ahead, tokens ahead,
--- wait ms or -1, remaining ms, ended, expires, origin}
-local function describe_status(id, record, now, rate)
-  local requests, tokens = requests_ahead(id, record)
-  local wait = record.state == 'W' and (rate > 0 and math.floor(tokens / rate) or -1) or 0
-  return {
-    record.state, record.tenant, record.next, record.tries, record.deaths, record.worker,
-    record.place, failure_of(id, record), requests, tokens, wait,
-    math.max(record.due - now, 0), record.ended, record.expires, redis.call('GET', origin_key) or '',
-  }
 end

@@ -3,12 +3,22 @@
 local now_at = now_us()
 local now = math.floor(now_at / 1000)
 local count = 0
+
+-- A generation has one usage record: that of its last end.
+local function withdraw_usage(id, record)
+  local from = string.format('%.0f', record.ended)
+  for _, entry in ipairs(redis.call('XRANGE', usage_key, from, '+', 'COUNT', MAX_BATCH)) do
+    if entry[2][2] == id then redis.call('XDEL', usage_key, entry[1]) end
+  end
+end
+
 for _, id in ipairs(ARGV) do
   local record = redis.call('ZSCORE', dead_key, id) and read_record(id)
   if record and redis.call('EXISTS', envelope_key(id)) == 1 then
     redis.call('ZREM', dead_key, id)
     redis.call('ZREM', expiring_key, id)
     redis.call('HINCRBY', load_key, 'dead_bytes', -record.bytes)
+    withdraw_usage(id, record)
     redis.call('UNLINK', log_key(id), ids_key(id))
     for _, name in ipairs({'next', 'tokens', 'deaths', 'tries', 'charged', 'drafted', 'accepted',
       'ended', 'expires', 'logged'}) do
@@ -18,6 +28,10 @@ for _, id in ipairs(ARGV) do
     record.fp, record.finisher, record.grace = '', '', ''
     record.due, record.place = now + span, now_at + count
     redis.call('ZADD', index_key(record.tenant), record.place, id)
+    if record.reserved > 0 then
+      redis.call('ZADD', live_key(record.tenant), record.due, id)
+      take_tokens(record.tenant, record.reserved, now)
+    end
     enter_lane(id, record)
     save_record(id, record)
     set_timer(id, record.due, '', now)

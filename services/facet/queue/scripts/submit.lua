@@ -3,7 +3,9 @@
 -- 13 sequences, 14 needs, 15 affinity, 16 follower or '', 17 name for a new history, 18 what alone is
 -- accepted: '' anything, 'shed' (the store is nearly full) or 'known' what is there already,
 -- then the bounds: 19 requests, 20 tokens, 21 bytes, 22-24 those of the tenant;
--- 25 replicas that the caller waits for.
+-- 25 replicas that the caller waits for, 26-28 the tenant's limits, each 0 for none: requests and
+-- tokens a minute, generations at once; 29 keys of its media, 30 1 when the retention holds for a
+-- dead letter too.
 -- Returns {0 new | 1 earlier, id, remaining ms, origin} or {2 request id reused, id} or
 -- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms} or {6 not known}.
 local id, tenant, idem, digest = ARGV[1], ARGV[2], ARGV[8], ARGV[9]
@@ -66,12 +68,50 @@ local refusal = refused(3, 'requests', load[4] + load[6] + load[8] + 1, ARGV[19]
   or refused(4, 'bytes', load[3] + record.bytes, ARGV[24])
 if refusal then return refusal end
 
+local requests_a_minute, tokens_a_minute = tonumber(ARGV[26]), tonumber(ARGV[27])
+local most_live = tonumber(ARGV[28])
+local has_limits = requests_a_minute + tokens_a_minute + most_live > 0
+local bucket = has_limits and redis.call('HMGET', quota_key(tenant), 'requests', 'tokens') or {}
+local requests_full, tokens_full = tonumber(bucket[1] or 0), tonumber(bucket[2] or 0)
+
+local function over_bucket(bound, full, amount, per_minute)
+  local wait = per_minute > 0 and bucket_wait(full, amount, per_minute, now) or 0
+  return wait > 0 and {4, bound, math.ceil(wait)} or nil
+end
+
+local function over_live()
+  if most_live == 0 or count_live(tenant, most_live) < most_live then return nil end
+  local first = redis.call('ZRANGE', live_key(tenant), 0, 0, 'WITHSCORES')
+  -- At its deadline one of them ends.
+  return {4, 'max_concurrent', math.max(1, math.min(retry_ms(0), tonumber(first[2]) - now))}
+end
+
+refusal = over_bucket('requests_per_minute', requests_full, 1, requests_a_minute)
+  or over_bucket('tokens_per_minute', tokens_full, record.size, tokens_a_minute)
+  or over_live()
+if refusal then return refusal end
+
+local function reserve()
+  record.reserved = record.size
+  redis.call('ZADD', live_key(tenant), record.due, id)
+  if requests_a_minute > 0 then
+    requests_full = math.max(requests_full, now) + MINUTE_MS / requests_a_minute
+  end
+  local pace = tokens_a_minute > 0 and MINUTE_MS / tokens_a_minute or 0
+  tokens_full = math.max(tokens_full, now) + record.size * pace
+  redis.call('HSET', quota_key(tenant), 'requests', requests_full, 'tokens', tokens_full, 'pace', pace)
+  redis.call('PEXPIRE', quota_key(tenant), math.ceil(tokens_full - now) + QUOTA_MS)
+end
+
 if not origin then
   origin = ARGV[17]
   redis.call('SET', origin_key, origin)
   -- The store keeps a small hash as a list, which it scans for each tenant, unless a value is as long.
   redis.call('HSET', load_key, 'form', string.rep('0', 65))
 end
+if has_limits then reserve() end
+if ARGV[29] ~= '' then redis.call('SET', media_key(id), ARGV[29]) end
+record.bound = tonumber(ARGV[30])
 enter_lane(id, record, load)
 save_record(id, record)
 redis.call('SET', envelope_key(id), ARGV[3])

@@ -308,7 +308,10 @@ def _place(page_token: str, models: Sequence[str]) -> tuple[str, str]:
 
 
 def _milliseconds(field: str, timestamp: Timestamp) -> int:
-    """Since 1970, where time begins. Errors: InvalidRequestError for what is no time of the years 1 to 9999."""
+    """Since 1970, where time begins.
+
+    Errors: InvalidRequestError for what is no time of the years 1 to 9999.
+    """
     try:
         return max(0, timestamp.ToMilliseconds())
     except ValueError as error:

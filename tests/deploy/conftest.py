@@ -14,6 +14,7 @@ from tools import helm
 Manifest = dict[str, Any]
 # The least that the chart asks for.
 REQUIRED: Mapping[str, Any] = {
+    "global": {"localImages": True},
     "auth": {"existingSecret": "keys"},
     "redis": {"auth": {"existingSecret": "redis-password"}},
 }

@@ -88,5 +88,28 @@ def test_one_request_is_sent_when_the_test_has_a_key(render: Renderer) -> None:
     assert container["command"][:4] == ["python", "-m", "facet.client", "generate"]
     assert {"name": "FACET_ADDRESS", "value": "facet-gateway:8470"} in container["env"]
     assert "Pod/facet-test" not in render()
-    both = {"test": {"apiKeySecret": "c"}, "gateway": {"tls": MANAGED}}
-    assert "speaks no TLS" in render(both).refusal
+
+
+def test_the_test_trusts_the_gateways_ca_when_tls_is_on(render: Renderer) -> None:
+    def pod(gateway: dict[str, Any], **test: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        chart = render({"test": {"apiKeySecret": "client", **test}, "gateway": {"tls": gateway}})
+        spec = chart["Pod/facet-test"]["spec"]
+        (container,) = spec["containers"]
+        env = {entry["name"]: entry.get("value") for entry in container["env"]}
+        paths = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        volumes = {volume["name"]: volume["secret"] for volume in spec["volumes"]}
+        return env, {path: volumes[name] for path, name in paths.items()}
+
+    env, secrets = pod(MANAGED)
+    assert env["FACET_TLS_CA"] == "/etc/facet/ca/ca.crt"
+    assert "FACET_TLS_CERT" not in env
+    assert secrets["/etc/facet/ca"]["secretName"] == "facet-gateway-tls"
+    assert secrets["/etc/facet/ca"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    both = MANAGED | {"clientCaSecret": "clients"}
+    env, secrets = pod(both, caSecret="ours", clientCertificateSecret="pair")
+    assert secrets["/etc/facet/ca"]["secretName"] == "ours"
+    assert secrets["/etc/facet/client"]["secretName"] == "pair"
+    assert (env["FACET_TLS_CERT"], env["FACET_TLS_KEY"]) == (
+        "/etc/facet/client/tls.crt",
+        "/etc/facet/client/tls.key",
+    )

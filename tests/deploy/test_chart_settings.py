@@ -26,15 +26,7 @@ SERVICES: list[tuple[str, str, type[ServiceSettings]]] = [
 ]
 
 # Rendered already; a service that does not have one of them as a field ignores it.
-COMING_FIELDS = {
-    "profile",
-    "pool",
-    "weights",
-    "drafter_weights",
-    "weights_cache",
-    "offline",
-    "health_listen",
-}
+COMING_FIELDS = {"tenants_file", "usage_retention_seconds"}
 
 
 def rendered(chart: Render, workload: str) -> dict[str, str]:

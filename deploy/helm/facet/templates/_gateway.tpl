@@ -23,6 +23,8 @@
   value: {{ .audience | quote }}
 - name: FACET_GATEWAY_OIDC_JWKS
   value: {{ .jwks | quote }}
+- name: FACET_GATEWAY_OIDC_LEEWAY_SECONDS
+  value: {{ .leewaySeconds | quote }}
 {{- range $field, $value := dict "TENANT_CLAIM" .tenantClaim "ROLES_CLAIM" .rolesClaim "ADMIN_ROLE" .adminRole }}
 {{- with $value }}
 - name: FACET_GATEWAY_OIDC_{{ $field }}
@@ -31,4 +33,26 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Name of the ConfigMap with the tenants file; empty: there is none. */}}
+{{- define "facet.tenantsConfigMap" -}}
+{{- if .Values.auth.existingTenantsConfigMap -}}
+{{- .Values.auth.existingTenantsConfigMap -}}
+{{- else if .Values.auth.tenants -}}
+{{- printf "%s-tenants" (include "facet.fullname" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where gateways run: where told, and softly apart from each other unless told how. */}}
+{{- define "facet.gatewayPlacement" -}}
+{{- $gateway := .Values.gateway -}}
+{{- $spread := $gateway.topologySpreadConstraints -}}
+{{- if not $spread -}}
+{{- $labels := include "facet.selector" (dict "root" . "component" "gateway") | fromYaml -}}
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" -}}
+{{- $spread = append $spread (dict "maxSkew" 1 "topologyKey" . "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" (dict "matchLabels" $labels)) -}}
+{{- end -}}
+{{- end -}}
+{{- include "facet.placement" (merge (dict "topologySpreadConstraints" $spread) $gateway) -}}
 {{- end -}}

@@ -44,7 +44,7 @@ annotations:
 
 {{/* Image reference; arguments: root, image. */}}
 {{- define "facet.image" -}}
-{{- $registry := dig "imageRegistry" "" (default dict .root.Values.global) | trimSuffix "/" -}}
+{{- $registry := default .root.Values.global.imageRegistry .image.registry | trimSuffix "/" -}}
 {{- $repository := .image.repository -}}
 {{- if $registry -}}{{- $repository = printf "%s/%s" $registry $repository -}}{{- end -}}
 {{- if .image.digest -}}
@@ -119,6 +119,29 @@ fsGroup: {{ . }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
+{{- end -}}
+
+{{/* What all pods have in common; arguments: root, class (a given PriorityClass), tier (that of the
+chart's: serving or worker). */}}
+{{- define "facet.podBasics" -}}
+# Service variables could be read as settings: FACET_GATEWAY_PORT=tcp://...
+enableServiceLinks: false
+{{- with concat .root.Values.imagePullSecrets (default list .root.Values.global.imagePullSecrets) }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $class := .class -}}
+{{- if and (not $class) .root.Values.priorityClasses.create -}}
+{{- $class = include "facet.priorityClass" . -}}
+{{- end -}}
+{{- with $class }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* Name of one of the chart's PriorityClasses, which no other release has; arguments: root, tier. */}}
+{{- define "facet.priorityClass" -}}
+{{- printf "%s-%s-%s" .root.Release.Namespace (include "facet.fullname" .root) .tier -}}
 {{- end -}}
 
 {{/* Where a pod may run; arguments: the component's values. */}}

@@ -87,3 +87,17 @@ facet/pool: {{ .pool }}
 {{- define "facet.fetches" -}}
 {{- if or (include "facet.downloads" .) .loadFormat (eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io") -}}true{{- end -}}
 {{- end -}}
+
+{{/* Environment that overrules a pool's plan; arguments: the pool. */}}
+{{- define "facet.planEnv" -}}
+{{- with .contextTokens }}
+- name: FACET_WORKER_CONTEXT_TOKENS
+  value: {{ . | int64 | quote }}
+{{- end }}
+{{- range $field, $value := dict "MAX_SEQUENCES" .maxSequences "MAX_BATCHED_TOKENS" .maxBatchedTokens "SPECULATIVE_TOKENS" .speculativeTokens }}
+{{- if not (kindIs "invalid" $value) }}
+- name: FACET_WORKER_{{ $field }}
+  value: {{ $value | int64 | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,4 +1,5 @@
-{{- /* Renders nothing: refuses combinations that the schema cannot express. */ -}}
+{{/* Renders nothing: refuses combinations that the schema cannot express. */}}
+{{- define "facet.validate" -}}
 {{- $auth := .Values.auth -}}
 {{- if and (not $auth.existingSecret) (not $auth.keys) -}}
 {{- fail "auth: the gateway listens on the network and needs API keys: set auth.existingSecret or auth.keys" -}}
@@ -97,6 +98,37 @@
 {{- end -}}
 {{- end -}}
 
-{{- if and .Values.test.apiKeySecret .Values.gateway.tls.enabled -}}
-{{- fail "test: the test speaks no TLS: leave test.apiKeySecret empty with gateway.tls.enabled" -}}
+{{- if and $auth.tenants $auth.existingTenantsConfigMap -}}
+{{- fail "auth: set auth.tenants or auth.existingTenantsConfigMap, not both" -}}
+{{- end -}}
+{{- with .Values.test -}}
+{{- if and .apiKeySecret $.Values.gateway.tls.clientCaSecret (not .clientCertificateSecret) -}}
+{{- fail "test: the gateway wants a certificate (gateway.tls.clientCaSecret): set test.clientCertificateSecret, or leave test.apiKeySecret empty" -}}
+{{- end -}}
+{{- if and (or .caSecret .clientCertificateSecret) (not $.Values.gateway.tls.enabled) -}}
+{{- fail "test: caSecret and clientCertificateSecret are for gateway.tls.enabled: set it to true, or leave them empty" -}}
+{{- end -}}
+{{- end -}}
+{{- include "facet.validateImages" . -}}
+{{- end -}}
+
+{{/* Refuses images that lie nowhere: Facet's are published by whoever installs it. */}}
+{{- define "facet.validateImages" -}}
+{{- $global := .Values.global -}}
+{{- if not (or $global.imageRegistry $global.localImages) -}}
+{{- $images := dict "gateway.image" .Values.gateway.image -}}
+{{- if has .Values.autoscaler.mode (list "keda" "standalone") -}}
+{{- $_ := set $images "autoscaler.image" .Values.autoscaler.image -}}
+{{- end -}}
+{{- range .Values.pools -}}
+{{- $pool := include "facet.pool" (dict "root" $ "pool" .) | fromYaml -}}
+{{- $device := $pool.profileData.device -}}
+{{- $_ := set $images (printf "worker.image.%s" $device) (index $pool.image $device) -}}
+{{- end -}}
+{{- range $name, $image := $images -}}
+{{- if not $image.registry -}}
+{{- fail (printf "%s: no registry holds it: push the images with `make images REGISTRY=REGION-docker.pkg.dev/PROJECT/facet` and install with `--set global.imageRegistry=REGION-docker.pkg.dev/PROJECT/facet`; where the nodes hold them already (kind load, minikube image load), with `--set global.localImages=true`" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

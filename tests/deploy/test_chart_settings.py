@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from facet.gateway.api_keys import KeyFileAuthenticator
 from facet.gateway.app import queue_limits
 from facet.gateway.authenticator import Principal
 from facet.gateway.settings import GatewaySettings
+from facet.gateway.tenants import Tenants
 from facet.queue.limits import QueueLimits
 from facet.worker.settings import WorkerSettings
 from tests.deploy.conftest import Render, Renderer
@@ -26,7 +28,7 @@ SERVICES: list[tuple[str, str, type[ServiceSettings]]] = [
 ]
 
 # Rendered already; a service that does not have one of them as a field ignores it.
-COMING_FIELDS = {"tenants_file", "usage_retention_seconds"}
+COMING_FIELDS: set[str] = set()
 
 
 def rendered(chart: Render, workload: str) -> dict[str, str]:
@@ -148,3 +150,94 @@ async def test_keys_are_those_that_the_gateway_reads(render: Renderer, tmp_path:
     ]
     assert one == Principal("acme", 2.5, is_admin=False)
     assert two == Principal("ops", 1.0, is_admin=True)
+
+
+def test_sizes_are_the_settings_of_the_gateway(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {
+        "maxMessageBytes": 1 << 26,
+        "maxMetadataBytes": 1 << 12,
+        "maxInlineBytes": 1 << 25,
+        "maxInflightInlineBytes": 1 << 40,
+        "maxOpenCalls": 17,
+        "usageRetentionSeconds": 1 << 40,
+    }
+    for name, value in rendered(render({"gateway": values}), "Deployment/facet-gateway").items():
+        monkeypatch.setenv(name, value)
+
+    settings = GatewaySettings().model_dump()
+
+    for key, size in values.items():
+        assert settings[re.sub("([A-Z])", r"_\1", key).lower()] == size
+
+
+def test_defaults_of_the_chart_are_those_of_the_services(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chart = render()
+    differing = {}
+    for workload, prefix, model in SERVICES:
+        with monkeypatch.context() as environment:
+            plain = model().model_dump()
+            for name, value in rendered(chart, workload).items():
+                environment.setenv(name, value)
+            effective = model().model_dump()
+        differing[prefix] = {name for name in plain if effective[name] != plain[name]}
+
+    deployed = {"redis_url", "release", "name", "listen", "health_listen", "api_keys_file"}
+    assert differing["FACET_GATEWAY_"] <= deployed
+    assert differing["FACET_WORKER_"] <= deployed | {"model", "pool", "cpu_threads"}
+
+
+def test_terms_of_tenants_are_those_that_the_gateway_reads(
+    render: Renderer, tmp_path: Path
+) -> None:
+    terms = {
+        "defaults": {"requests_per_minute": 60, "retention_seconds": 0},
+        "tenants": {"acme": {"tokens_per_minute": 1 << 50, "requests_per_minute": None}},
+    }
+    chart = render({"auth": {"tenants": terms}})
+    path = tmp_path / "tenants.json"
+    path.write_text(chart["ConfigMap/facet-tenants"]["data"]["tenants.json"])
+
+    tenants = Tenants(path)
+
+    assert tenants.terms("acme").tokens_per_minute == 1 << 50
+    assert tenants.terms("other").requests_per_minute == 60
+    assert tenants.terms("other").retention_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("auth", "source"),
+    [({"tenants": {"defaults": {}}}, "facet-tenants"), ({"existingTenantsConfigMap": "t"}, "t")],
+)
+def test_the_tenants_file_is_mounted_when_there_is_one(
+    render: Renderer, auth: dict[str, Any], source: str
+) -> None:
+    gateway = "Deployment/facet-gateway"
+    chart = render({"auth": auth})
+    (volume,) = [v for v in chart.pod(gateway)["volumes"] if v["name"] == "tenants"]
+    (mount,) = [m for m in chart.container(gateway)["volumeMounts"] if m["name"] == "tenants"]
+
+    assert volume["configMap"]["name"] == source
+    # A subPath would never see a change.
+    assert "subPath" not in mount
+    assert chart.env(gateway)["FACET_GATEWAY_TENANTS_FILE"] == f"{mount['mountPath']}/tenants.json"
+    assert "FACET_GATEWAY_TENANTS_FILE" not in render().env(gateway)
+
+
+def test_the_plan_is_overruled_only_where_values_say_so(
+    render: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = "Deployment/facet-worker-nano-cpu"
+    plan = {"contextTokens": 2048, "maxSequences": 3, "maxBatchedTokens": 4096}
+    assert not [name for name in render().env(worker) if name.endswith(("_TOKENS", "_SEQUENCES"))]
+    chart = render({"worker": {**plan, "speculativeTokens": 0}})
+    for name, value in rendered(chart, worker).items():
+        monkeypatch.setenv(name, value)
+
+    settings = WorkerSettings()
+
+    assert (settings.context_tokens, settings.max_sequences) == (2048, 3)
+    assert (settings.max_batched_tokens, settings.speculative_tokens) == (4096, 0)

@@ -222,10 +222,10 @@ def test_nothing_of_redis_is_rendered_when_it_is_external(render: Renderer) -> N
 
 def test_pods_reach_only_redis_and_name_servers_when_policies_are_on(render: Renderer) -> None:
     chart = render()
-    (callers,) = chart["NetworkPolicy/facet-redis"]["spec"]["ingress"]
     components = {
         peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
-        for peer in callers["from"]
+        for rule in chart["NetworkPolicy/facet-redis"]["spec"]["ingress"]
+        for peer in rule["from"]
     }
 
     assert components == {"gateway", "worker"}

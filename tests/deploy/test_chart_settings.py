@@ -105,12 +105,12 @@ def test_only_named_peers_reach_the_operators_port(render: Renderer) -> None:
 
     peers = [{"podSelector": {"matchLabels": {"role": "operator"}}}]
     enabled = {"gateway": {"admin": {"enabled": True}}}
-    assert opened(enabled) == {"grpc": None}
+    assert opened(enabled) == {8470: None}
     assert opened({**enabled, "networkPolicy": {"adminFrom": peers}}) == {
-        "grpc": None,
-        "admin": peers,
+        8470: None,
+        8471: peers,
     }
-    assert opened({"networkPolicy": {"adminFrom": peers}}) == {"grpc": None}
+    assert opened({"networkPolicy": {"adminFrom": peers}}) == {8470: None}
 
 
 def test_bounds_on_what_waits_are_the_settings_of_the_gateway(

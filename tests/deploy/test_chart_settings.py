@@ -99,7 +99,7 @@ def test_operators_are_served_on_a_port_of_their_own_when_enabled(render: Render
 
 
 def test_only_named_peers_reach_the_operators_port(render: Renderer) -> None:
-    def opened(values: dict[str, Any]) -> dict[str, Any]:
+    def opened(values: dict[str, Any]) -> dict[int, Any]:
         policy = render(values)["NetworkPolicy/facet-gateway"]
         return {rule["ports"][0]["port"]: rule.get("from") for rule in policy["spec"]["ingress"]}
 

@@ -1,3 +1,4 @@
+{{/* Secret with the certificate of the gateway. */}}
 {{- define "facet.tlsSecret" -}}
 {{- default (printf "%s-gateway-tls" (include "facet.fullname" .)) .Values.gateway.tls.existingSecret -}}
 {{- end -}}
@@ -5,7 +6,7 @@
 {{/* Environment of TLS and signed tokens; arguments: root. */}}
 {{- define "facet.gatewaySecurityEnv" -}}
 {{- $tls := .Values.gateway.tls -}}
-{{- if $tls.enabled }}
+{{- if ne .Values.tls.mode "none" }}
 - name: FACET_GATEWAY_TLS_CERTIFICATE_FILE
   value: /etc/facet/tls/tls.crt
 - name: FACET_GATEWAY_TLS_KEY_FILE

@@ -63,6 +63,16 @@ def is_open(values: Values) -> bool:
     return not values["networkPolicy"]["gatewayFrom"]
 
 
+def by_google(values: Values) -> bool:
+    """Whether Google's load balancers bring clients."""
+    return bool(values["ingress"]["class"] == "gce")
+
+
+def by_nginx(values: Values) -> bool:
+    """Whether nginx brings clients."""
+    return bool(values["ingress"]["class"] == "nginx")
+
+
 def has_token_keys(values: Values) -> bool:
     """Whether the gateway fetches the keys of signed tokens."""
     return bool(values["gateway"]["oidc"]["jwks"])
@@ -93,6 +103,8 @@ def arrows(values: Values) -> Iterator[Arrow]:
         ),
         Arrow(users, ("redis",), "redis"),
         Arrow(users, ("external-redis",), external_port(values)),
+        *[Arrow(("balancer",), ("gateway",), port, by_google) for port in ("grpc", "http-health")],
+        Arrow(("ingress-controller",), ("gateway",), "grpc", by_nginx),
         Arrow(("test",), ("gateway",), "grpc"),
         *[Arrow((*users, "test"), NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
         Arrow(("gateway",), ("internet", "balancer"), Port(443), has_token_keys),

@@ -12,6 +12,11 @@ node, which policies do not cut off. */}}
 {{- if and $values.gateway.admin.enabled $values.networkPolicy.adminFrom }}
 - {from: [operators], to: [gateway], ports: [{{ $values.gateway.admin.port }}]}
 {{- end }}
+{{- if eq $values.ingress.class "gce" }}
+- {from: [balancers], to: [gateway], ports: [{{ $values.gateway.port }}, {{ include "facet.httpHealthPort" . }}]}
+{{- else if eq $values.ingress.class "nginx" }}
+- {from: [ingress-controller], to: [gateway], ports: [{{ $values.gateway.port }}]}
+{{- end }}
 {{- if $values.test.apiKeySecret }}
 - {from: [test], to: [gateway], ports: [{{ $values.gateway.port }}]}
 - {from: [test], to: [dns], ports: [53]}
@@ -64,6 +69,9 @@ dns: {peers: {{ toJson .dns }}}
 external-redis: {{ include "facet.blocks" .redisCidrs }}
 token-keys: {peers: {{ toJson .tokenKeysTo }}}
 {{- end }}
+# Google's proxies and health checks.
+balancers: {{ include "facet.blocks" (list "35.191.0.0/16" "130.211.0.0/22") }}
+ingress-controller: {peers: {{ toJson .Values.ingress.controllerFrom }}}
 keda: {peers: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ .Values.autoscaler.kedaNamespace }}}}}]}
 api-server: {{ include "facet.blocks" .Values.autoscaler.apiServerCidrs }}
 # GKE's metadata server gives the tokens of Workload Identity.

@@ -33,3 +33,18 @@
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* Where Google's load balancers ask for health. */}}
+{{- define "facet.httpHealthPort" -}}8476{{- end -}}
+
+{{/* Annotations of the Service for clients: given ones win. */}}
+{{- define "facet.serviceAnnotations" -}}
+{{- $annotations := deepCopy .Values.gateway.service.annotations -}}
+{{- if eq .Values.ingress.class "gce" -}}
+{{- $annotations = merge $annotations (dict
+      "cloud.google.com/neg" (toJson (dict "ingress" true))
+      "cloud.google.com/app-protocols" (toJson (dict "grpc" "HTTP2"))
+      "cloud.google.com/backend-config" (toJson (dict "default" (printf "%s-gateway" (include "facet.fullname" .))))) -}}
+{{- end -}}
+{{- toYaml $annotations -}}
+{{- end -}}

@@ -2,6 +2,7 @@
 {{- define "facet.validateNet" -}}
 {{- include "facet.validateTls" . -}}
 {{- include "facet.validateRedis" . -}}
+{{- include "facet.validateIngress" . -}}
 {{- range .Values.networkPolicy.dns -}}
 {{- if and (not .podSelector) (not .namespaceSelector) (not .ipBlock) -}}
 {{- fail "networkPolicy: dns has an entry that means everybody: name the name servers by podSelector, namespaceSelector or ipBlock" -}}
@@ -42,5 +43,37 @@
 {{- end -}}
 {{- if ne (eq $external.credentials "file") (ne $external.passwordSecret "") -}}
 {{- fail "redis: external.credentials file and external.passwordSecret belong together: set both or none" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "facet.validateIngress" -}}
+{{- $values := .Values -}}
+{{- with .Values.ingress -}}
+{{- if .class -}}
+{{- if not .host -}}
+{{- fail "ingress: the load balancer needs a name: set ingress.host" -}}
+{{- end -}}
+{{- if and (not .tlsSecret) (or (eq .class "nginx") (not .annotations)) -}}
+{{- fail "ingress: clients speak HTTP/2 with TLS alone: set ingress.tlsSecret, or for class gce ingress.annotations with a managed or pre-shared certificate" -}}
+{{- end -}}
+{{- if eq .class "gce" -}}
+{{- if eq $values.tls.mode "none" -}}
+{{- fail "ingress: Google's load balancers speak HTTP/2 to pods with TLS alone: set tls.mode to secrets or certManager" -}}
+{{- end -}}
+{{- if $values.gateway.tls.clientCaSecret -}}
+{{- fail "ingress: Google's load balancers show pods no certificate: leave gateway.tls.clientCaSecret empty" -}}
+{{- end -}}
+{{- if lt (int .timeoutSeconds) (int $values.gateway.maxDeadlineSeconds) -}}
+{{- fail "ingress: timeoutSeconds would end streams before gateway.maxDeadlineSeconds does: raise it, or lower that" -}}
+{{- end -}}
+{{- range $port := list $values.gateway.port $values.gateway.admin.port -}}
+{{- if eq (int $port) (include "facet.httpHealthPort" $ | int) -}}
+{{- fail (printf "ingress: load balancers ask for health on port %d: give gateway.port or gateway.admin.port another number" (int $port)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- else if or .host .tlsSecret -}}
+{{- fail "ingress: host or tlsSecret is given, but there is no Ingress: set ingress.class to gce or nginx" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -102,7 +102,7 @@ def test_only_keda_asks_the_autoscaler(render: Renderer) -> None:
     (rule,) = policy["spec"]["ingress"]
 
     assert "scalers" in yaml.safe_dump(rule["from"])
-    assert rule["ports"] == [{"protocol": "TCP", "port": "scaler"}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8472}]
     alone = scaled(render, "standalone")["NetworkPolicy/facet-autoscaler"]
     assert alone["spec"]["ingress"] == []
 

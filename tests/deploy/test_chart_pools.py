@@ -43,7 +43,7 @@ def test_a_pool_takes_all_from_its_profile_when_it_says_nothing(
     assert chart[ONE]["spec"]["progressDeadlineSeconds"] > data["startSeconds"]
     downloads = data["downloadBytes"] > 0
     assert ("FACET_WORKER_WEIGHTS_CACHE" in chart.env(ONE)) is downloads
-    assert ("NetworkPolicy/facet-worker-one-weights" in chart) is downloads
+    assert ("NetworkPolicy/facet-worker-one" in chart) is downloads
 
 
 def test_pools_are_apart_when_there_are_two(render: Renderer) -> None:
@@ -113,7 +113,7 @@ def test_nothing_is_downloaded_when_weights_are_streamed(render: Renderer) -> No
     assert chart.env(ONE)["FACET_WORKER_LOAD_FORMAT"] == "runai_streamer"
     assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "gs://bucket/bf16"
     assert "FACET_WORKER_WEIGHTS_CACHE" not in chart.env(ONE)
-    assert "NetworkPolicy/facet-worker-one-weights" in chart
+    assert "NetworkPolicy/facet-worker-one" in chart
 
 
 def test_a_scaler_is_the_one_writer_of_replicas_when_the_mode_is_hpa(render: Renderer) -> None:

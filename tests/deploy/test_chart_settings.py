@@ -93,18 +93,18 @@ def test_operators_are_served_on_a_port_of_their_own_when_enabled(render: Render
 
 
 def test_only_named_peers_reach_the_operators_port(render: Renderer) -> None:
-    def opened(values: dict[str, Any]) -> dict[str, Any]:
+    def opened(values: dict[str, Any]) -> dict[int, Any]:
         policy = render(values)["NetworkPolicy/facet-gateway"]
         return {rule["ports"][0]["port"]: rule.get("from") for rule in policy["spec"]["ingress"]}
 
     peers = [{"podSelector": {"matchLabels": {"role": "operator"}}}]
     enabled = {"gateway": {"admin": {"enabled": True}}}
-    assert opened(enabled) == {"grpc": None}
+    assert opened(enabled) == {8470: None}
     assert opened({**enabled, "networkPolicy": {"adminFrom": peers}}) == {
-        "grpc": None,
-        "admin": peers,
+        8470: None,
+        8471: peers,
     }
-    assert opened({"networkPolicy": {"adminFrom": peers}}) == {"grpc": None}
+    assert opened({"networkPolicy": {"adminFrom": peers}}) == {8470: None}
 
 
 def test_bounds_on_what_waits_are_the_settings_of_the_gateway(
@@ -185,9 +185,9 @@ def test_defaults_of_the_chart_are_those_of_the_services(
             effective = model().model_dump()
         differing[prefix] = {name for name in plain if effective[name] != plain[name]}
 
-    deployed = {"redis_url", "release", "name", "listen", "health_listen", "api_keys_file"}
-    assert differing["FACET_GATEWAY_"] <= deployed
-    assert differing["FACET_WORKER_"] <= deployed | {"model", "pool", "cpu_threads"}
+    deployed = {"redis_url", "redis_credentials", "redis_password_file", "release", "health_listen"}
+    assert differing["FACET_GATEWAY_"] <= deployed | {"listen", "api_keys_file"}
+    assert differing["FACET_WORKER_"] <= deployed | {"name", "model", "pool", "cpu_threads"}
 
 
 def test_terms_of_tenants_are_those_that_the_gateway_reads(

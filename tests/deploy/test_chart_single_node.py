@@ -15,9 +15,10 @@ from tools import golden
 
 pytestmark = pytest.mark.integration
 
-# 13.3 GiB allocatable less 0.3 for DaemonSets, and less what the planner keeps besides.
 ROOM = TARGETS["gke-16"].ram_bytes
+# 13.3 GiB are allocatable, DaemonSets take about 0.3.
 MOST = int(13.0 * 1024) * MIB
+# Of 8 cores GKE keeps 90 m.
 PROCESSORS_MILLI = 7910
 
 
@@ -51,7 +52,7 @@ def test_memory_of_all_pods_fits_the_node() -> None:
         "facet-redis",
         "facet-worker-cpu",
     }
-    assert total("requests") <= ROOM <= 12.6 * 1024 * MIB
+    assert total("requests") <= 12.6 * 1024 * MIB
     assert total("limits") <= MOST
 
 

@@ -21,6 +21,7 @@ KEYS = {key.path: key for key in chart_readme.keys(SCHEMA, VALUES)}
 # Open on purpose: Kubernetes' own objects, maps with names of the user's, and an umbrella chart's.
 OPEN = {
     "/$defs/object",
+    "/$defs/peer",
     "/$defs/quantities",
     "/$defs/strings",
     "/$defs/volume",

@@ -18,7 +18,7 @@ from tools.deploy_check.renders import Render, Workload
 from tools.deploy_check.world import PROBED, in_range, named_peers, outsiders, own_pods
 
 Values = Mapping[str, Any]
-COMPONENTS = ("gateway", "worker", "redis", "autoscaler")
+COMPONENTS = ("gateway", "worker", "redis", "autoscaler", "test")
 # Whom the values of a render name, beside components and `world.outsiders`.
 NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "caller": lambda values: named_peers("gatewayFrom", values["networkPolicy"]["gatewayFrom"]),
@@ -33,6 +33,9 @@ NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
 ANYBODY = "anybody outside the release"
 # Workers whose weights come over the network, by a download or by a bucket that is mounted.
 FETCHERS = "workers that fetch"
+# Those of them that read a bucket, with a token of the metadata server.
+READERS = "workers that read a bucket"
+NAME_SERVERS = ("cluster-dns", "local-dns", "metadata")
 _BUCKET_DRIVER = "gcsfuse.csi.storage.gke.io"
 
 
@@ -60,6 +63,26 @@ def is_open(values: Values) -> bool:
     return not values["networkPolicy"]["gatewayFrom"]
 
 
+def by_google(values: Values) -> bool:
+    """Whether Google's load balancers bring clients."""
+    return bool(values["ingress"]["class"] == "gce")
+
+
+def by_nginx(values: Values) -> bool:
+    """Whether nginx brings clients."""
+    return bool(values["ingress"]["class"] == "nginx")
+
+
+def has_token_keys(values: Values) -> bool:
+    """Whether the gateway fetches the keys of signed tokens."""
+    return bool(values["gateway"]["oidc"]["jwks"])
+
+
+def asks_for_tokens(values: Values) -> bool:
+    """Whether Redis takes tokens of the metadata server."""
+    return bool(values["redis"]["external"]["credentials"] == "gcp-iam")
+
+
 def external_port(values: Values) -> Port:
     """Where a Redis of one's own listens."""
     return Port(values["redis"]["external"]["port"])
@@ -67,7 +90,7 @@ def external_port(values: Values) -> Port:
 
 def arrows(values: Values) -> Iterator[Arrow]:
     """The table, as far as it holds with these values."""
-    users = ("gateway", "worker", "autoscaler")
+    users: tuple[str, ...] = ("gateway", "worker", "autoscaler")
     api_server = "api-server" if autoscaler(values).get("apiServerCidrs") else ANYBODY
     table = [
         Arrow((ANYBODY,), ("gateway",), "grpc", is_open),
@@ -80,12 +103,18 @@ def arrows(values: Values) -> Iterator[Arrow]:
         ),
         Arrow(users, ("redis",), "redis"),
         Arrow(users, ("external-redis",), external_port(values)),
-        *[Arrow(users, (ANYBODY,), port) for port in (Port(53), Port(53, "UDP"))],
+        *[Arrow(("balancer",), ("gateway",), port, by_google) for port in ("grpc", "http-health")],
+        Arrow(("ingress-controller",), ("gateway",), "grpc", by_nginx),
+        Arrow(("test",), ("gateway",), "grpc"),
+        *[Arrow((*users, "test"), NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
+        Arrow(("gateway",), ("internet", "balancer"), Port(443), has_token_keys),
+        Arrow(users, ("metadata",), Port(80), asks_for_tokens),
+        Arrow(users, ("metadata-agent",), Port(988), asks_for_tokens),
         Arrow(("keda",), ("autoscaler",), "scaler"),
         *[Arrow(("autoscaler",), (api_server,), Port(port)) for port in (443, 6443)],
         Arrow((FETCHERS,), ("internet", "balancer"), Port(443)),
-        Arrow((FETCHERS,), ("metadata",), Port(80)),
-        Arrow((FETCHERS,), ("metadata-agent",), Port(988)),
+        Arrow((READERS,), ("metadata",), Port(80)),
+        Arrow((READERS,), ("metadata-agent",), Port(988)),
     ]
     return (arrow for arrow in table if arrow.when(values))
 
@@ -124,22 +153,36 @@ class Scene:
                 yield source, destination
 
 
-def fetches(workload: Workload) -> bool:
-    """Whether a worker's weights come over the network."""
-    mounts_bucket = any(
+def _environment(workload: Workload) -> dict[str, str]:
+    return {
+        entry["name"]: entry.get("value", "")
+        for container in workload.containers()
+        for entry in container.get("env") or []
+    }
+
+
+def _mounts_bucket(workload: Workload) -> bool:
+    return any(
         (volume.get("csi") or {}).get("driver") == _BUCKET_DRIVER
         for volume in workload.pod.get("volumes") or []
     )
-    return mounts_bucket or any(
-        entry["name"] == "FACET_WORKER_WEIGHTS_CACHE"
-        for container in workload.containers()
-        for entry in container.get("env") or []
-    )
+
+
+def fetches(workload: Workload) -> bool:
+    """Whether a worker's weights come over the network."""
+    return _mounts_bucket(workload) or "FACET_WORKER_WEIGHTS_CACHE" in _environment(workload)
+
+
+def reads_bucket(workload: Workload) -> bool:
+    """Whether a worker's weights come from a bucket."""
+    environment = _environment(workload)
+    named = [environment.get(f"FACET_WORKER_{name}WEIGHTS", "") for name in ("", "DRAFTER_")]
+    return _mounts_bucket(workload) or any(source.startswith("gs://") for source in named)
 
 
 def scene(render: Render) -> Scene:
     """The pods of a render and their surroundings; LookupError for an unknown component."""
-    groups: dict[str, list[Peer]] = {name: [] for name in (*COMPONENTS, FETCHERS)}
+    groups: dict[str, list[Peer]] = {name: [] for name in (*COMPONENTS, FETCHERS, READERS)}
     pods = []
     for pod, workload in own_pods(render):
         if workload.component not in groups:
@@ -147,6 +190,8 @@ def scene(render: Render) -> Scene:
         groups[workload.component].append(pod)
         if fetches(workload):
             groups[FETCHERS].append(pod)
+        if reads_bucket(workload):
+            groups[READERS].append(pod)
         pods.append(pod)
     others = outsiders() | {name: find(render.values) for name, find in NAMED.items()}
     groups |= others

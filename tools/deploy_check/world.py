@@ -35,6 +35,7 @@ OTHERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "cluster-dns": ("kube-system", {"k8s-app": "kube-dns"}),
     "kube-system": ("kube-system", {"k8s-app": "other"}),
     "keda": ("keda", {"app": "keda-operator", "app.kubernetes.io/name": "keda-operator"}),
+    "ingress-controller": ("ingress-nginx", {"app.kubernetes.io/name": "ingress-nginx"}),
     "prometheus": ("gmp-system", {"app.kubernetes.io/name": "collector"}),
     "prometheus-autopilot": ("gke-gmp-system", {"app.kubernetes.io/name": "collector"}),
 }

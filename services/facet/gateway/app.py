@@ -32,6 +32,7 @@ from facet.gateway.erasure import Eraser
 from facet.gateway.health_server import serving_health
 from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
 from facet.gateway.health_service import HealthService, StoreMonitor
+from facet.gateway.http_health import serving_http_health
 from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
 from facet.gateway.inference_service import InferenceService
 from facet.gateway.intake import Intake, IntakeLimits
@@ -143,6 +144,9 @@ async def _serve(
         try:
             health_address = await stack.enter_async_context(
                 serving_health(settings.health_listen, gateway.health)
+            )
+            await stack.enter_async_context(
+                serving_http_health(settings.http_health_listen, gateway.health)
             )
             address = await stack.enter_async_context(running(gateway))
             by_model = {card.name: queue for card, queue in queues}

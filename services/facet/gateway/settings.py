@@ -33,6 +33,10 @@ class GatewaySettings(StoreSettings):
     """Address of a listener that serves health alone, `host:port`, without TLS whatever the others
     do: probes of Kubernetes speak none. Empty serves none."""
 
+    http_health_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """Address of a listener that tells health over plain HTTP, `host:port`: checks of Google's load
+    balancers speak no gRPC. Empty serves none."""
+
     tls_certificate_file: Path | None = None
     """Certificate (PEM, its chain after it) of both listeners; changed files are taken up with the
     next connection. Unset: no TLS."""

@@ -1,3 +1,4 @@
+{{/* Secret with the certificate of the gateway. */}}
 {{- define "facet.tlsSecret" -}}
 {{- default (printf "%s-gateway-tls" (include "facet.fullname" .)) .Values.gateway.tls.existingSecret -}}
 {{- end -}}
@@ -5,7 +6,7 @@
 {{/* Environment of TLS and signed tokens; arguments: root. */}}
 {{- define "facet.gatewaySecurityEnv" -}}
 {{- $tls := .Values.gateway.tls -}}
-{{- if $tls.enabled }}
+{{- if ne .Values.tls.mode "none" }}
 - name: FACET_GATEWAY_TLS_CERTIFICATE_FILE
   value: /etc/facet/tls/tls.crt
 - name: FACET_GATEWAY_TLS_KEY_FILE
@@ -55,4 +56,19 @@
 {{- end -}}
 {{- end -}}
 {{- include "facet.placement" (merge (dict "topologySpreadConstraints" $spread) $gateway) -}}
+{{- end -}}
+
+{{/* Where Google's load balancers ask for health. */}}
+{{- define "facet.httpHealthPort" -}}8476{{- end -}}
+
+{{/* Annotations of the Service for clients: given ones win. */}}
+{{- define "facet.serviceAnnotations" -}}
+{{- $annotations := deepCopy .Values.gateway.service.annotations -}}
+{{- if eq .Values.ingress.class "gce" -}}
+{{- $annotations = merge $annotations (dict
+      "cloud.google.com/neg" (toJson (dict "ingress" true))
+      "cloud.google.com/app-protocols" (toJson (dict "grpc" "HTTP2"))
+      "cloud.google.com/backend-config" (toJson (dict "default" (printf "%s-gateway" (include "facet.fullname" .))))) -}}
+{{- end -}}
+{{- toYaml $annotations -}}
 {{- end -}}

@@ -54,37 +54,8 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{- define "facet.redisSecret" -}}
-{{- default (printf "%s-redis" (include "facet.fullname" .)) .Values.redis.auth.existingSecret -}}
-{{- end -}}
-
 {{- define "facet.authSecret" -}}
 {{- default (printf "%s-api-keys" (include "facet.fullname" .)) .Values.auth.existingSecret -}}
-{{- end -}}
-
-{{/* Environment that says where Redis is; arguments: root, service (GATEWAY or WORKER). */}}
-{{- define "facet.redisEnv" -}}
-{{- if .root.Values.redis.embedded.enabled -}}
-- name: REDIS_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "facet.redisSecret" .root }}
-      key: {{ .root.Values.redis.auth.secretKey }}
-- name: FACET_{{ .service }}_REDIS_URL
-  value: redis://:$(REDIS_PASSWORD)@{{ include "facet.fullname" .root }}-redis:6379/0
-{{- else -}}
-- name: FACET_{{ .service }}_REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .root.Values.redis.external.existingSecret }}
-      key: {{ .root.Values.redis.external.secretKey }}
-- name: FACET_{{ .service }}_REDIS_CREDENTIALS
-  value: {{ .root.Values.redis.external.credentials }}
-{{- if .root.Values.redis.external.caSecret }}
-- name: FACET_{{ .service }}_REDIS_CA_FILE
-  value: /etc/facet/redis-ca/ca.crt
-{{- end }}
-{{- end -}}
 {{- end -}}
 
 {{/* Labels of a pod: without the chart's version, so that an upgrade restarts only what changed;
@@ -154,17 +125,4 @@ priorityClassName: {{ . }}
 {{- end -}}
 {{- end -}}
 {{- with $placement }}{{ toYaml . }}{{ end -}}
-{{- end -}}
-
-{{- define "facet.redisMount" -}}
-{{- if .Values.redis.external.caSecret -}}
-- {name: redis-ca, mountPath: /etc/facet/redis-ca, readOnly: true}
-{{- end -}}
-{{- end -}}
-
-{{- define "facet.redisVolume" -}}
-{{- with .Values.redis.external.caSecret -}}
-- name: redis-ca
-  secret: {secretName: {{ . }}, defaultMode: 0440}
-{{- end -}}
 {{- end -}}

@@ -101,3 +101,10 @@ facet/pool: {{ .pool }}
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* Whether a pool's pods read a bucket, with tokens of Workload Identity: "true" or nothing. */}}
+{{- define "facet.readsBucket" -}}
+{{- $mounts := eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io" -}}
+{{- $named := or (hasPrefix "gs://" .weights.source) (hasPrefix "gs://" .weights.drafterSource) -}}
+{{- if or $mounts (and $named (include "facet.fetches" .)) -}}true{{- end -}}
+{{- end -}}

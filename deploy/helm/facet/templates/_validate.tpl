@@ -81,15 +81,6 @@
 {{- end -}}
 
 {{- with .Values.gateway -}}
-{{- if and .tls.enabled (not .tls.existingSecret) (not .tls.certManager.enabled) -}}
-{{- fail "gateway: tls.enabled needs a certificate: set tls.existingSecret or tls.certManager.enabled" -}}
-{{- end -}}
-{{- if and .tls.certManager.enabled (not .tls.certManager.issuerRef.name) -}}
-{{- fail "gateway: tls.certManager needs an issuer: set tls.certManager.issuerRef.name and kind" -}}
-{{- end -}}
-{{- if and (not .tls.enabled) (or .tls.existingSecret .tls.clientCaSecret .tls.certManager.enabled) -}}
-{{- fail "gateway: certificates are given, but tls.enabled is false: set it to true" -}}
-{{- end -}}
 {{- if and .oidc.issuer (or (not .oidc.audience) (not .oidc.jwks)) -}}
 {{- fail "gateway: oidc.issuer needs oidc.audience and oidc.jwks" -}}
 {{- end -}}
@@ -101,14 +92,7 @@
 {{- if and $auth.tenants $auth.existingTenantsConfigMap -}}
 {{- fail "auth: set auth.tenants or auth.existingTenantsConfigMap, not both" -}}
 {{- end -}}
-{{- with .Values.test -}}
-{{- if and .apiKeySecret $.Values.gateway.tls.clientCaSecret (not .clientCertificateSecret) -}}
-{{- fail "test: the gateway wants a certificate (gateway.tls.clientCaSecret): set test.clientCertificateSecret, or leave test.apiKeySecret empty" -}}
-{{- end -}}
-{{- if and (or .caSecret .clientCertificateSecret) (not $.Values.gateway.tls.enabled) -}}
-{{- fail "test: caSecret and clientCertificateSecret are for gateway.tls.enabled: set it to true, or leave them empty" -}}
-{{- end -}}
-{{- end -}}
+{{- include "facet.validateNet" . -}}
 {{- include "facet.validateImages" . -}}
 {{- end -}}
 

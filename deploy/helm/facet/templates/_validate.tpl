@@ -23,18 +23,23 @@
 {{- fail "redis: without the embedded Redis set redis.external.existingSecret" -}}
 {{- end -}}
 {{- if or $redis.auth.existingSecret $redis.auth.password -}}
-{{- fail "redis: redis.auth belongs to the embedded Redis; an external one has its password in its URL" -}}
+{{- fail "redis: redis.auth belongs to the embedded Redis: leave it empty; an external one has its password in its URL, or set redis.external.credentials" -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.redisCidrs) -}}
 {{- fail "networkPolicy: name the external Redis in networkPolicy.redisCidrs, or set networkPolicy.enabled to false" -}}
 {{- end -}}
 {{- end -}}
 {{- if gt (int .Values.gateway.defaultDeadlineSeconds) (int .Values.gateway.maxDeadlineSeconds) -}}
-{{- fail "gateway: defaultDeadlineSeconds is longer than maxDeadlineSeconds" -}}
+{{- fail "gateway: defaultDeadlineSeconds is longer than maxDeadlineSeconds: lower it, or raise that" -}}
+{{- end -}}
+{{- range $key, $port := dict "port" .Values.gateway.port "admin.port" .Values.gateway.admin.port -}}
+{{- if eq (int $port) 8474 -}}
+{{- fail (printf "gateway: on port 8474 the probes ask for health: give gateway.%s another number" $key) -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.gateway.admin.enabled -}}
 {{- if eq (int .Values.gateway.admin.port) (int .Values.gateway.port) -}}
-{{- fail "gateway: admin.port is the clients' port" -}}
+{{- fail "gateway: admin.port is the clients' port: give it another number" -}}
 {{- end -}}
 {{- $operators := 0 -}}
 {{- range $auth.keys -}}{{- if .admin -}}{{- $operators = add1 $operators -}}{{- end -}}{{- end -}}
@@ -72,7 +77,7 @@
 {{- fail (printf "pools: %s needs min and max with autoscaler.mode %s" .name $mode) -}}
 {{- end -}}
 {{- if gt (int .min) (int .max) -}}
-{{- fail (printf "pools: min of %s is above its max" .name) -}}
+{{- fail (printf "pools: min of %s is above its max: lower it, or raise max" .name) -}}
 {{- end -}}
 {{- if and (eq $mode "hpa") (lt (int .min) 1) -}}
 {{- fail (printf "pools: autoscaler.mode hpa cannot scale %s to zero: set its min to 1 or more" .name) -}}
@@ -82,10 +87,10 @@
 
 {{- with .Values.gateway -}}
 {{- if and .oidc.issuer (or (not .oidc.audience) (not .oidc.jwks)) -}}
-{{- fail "gateway: oidc.issuer needs oidc.audience and oidc.jwks" -}}
+{{- fail "gateway: oidc.issuer needs oidc.audience and oidc.jwks: set both" -}}
 {{- end -}}
 {{- if gt (int .autoscaling.min) (int .autoscaling.max) -}}
-{{- fail "gateway: autoscaling.min is above autoscaling.max" -}}
+{{- fail "gateway: autoscaling.min is above autoscaling.max: lower it, or raise that" -}}
 {{- end -}}
 {{- end -}}
 

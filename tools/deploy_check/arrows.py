@@ -108,10 +108,7 @@ def arrows(values: Values) -> Iterator[Arrow]:
         Arrow(("ingress-controller",), ("gateway",), "grpc", by_nginx),
         Arrow(("test",), ("gateway",), "grpc"),
         Arrow(users, ("collector",), "otlp"),
-        *[
-            Arrow((*users, "test", "collector"), NAME_SERVERS, port)
-            for port in (Port(53), Port(53, "UDP"))
-        ],
+        *[Arrow(askers, NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
         Arrow(("gateway",), ("internet", "balancer"), Port(443), has_token_keys),
         Arrow(users, ("metadata",), Port(80), asks_for_tokens),
         Arrow(users, ("metadata-agent",), Port(988), asks_for_tokens),

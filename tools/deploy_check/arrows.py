@@ -18,7 +18,7 @@ from tools.deploy_check.renders import Render, Workload
 from tools.deploy_check.world import PROBED, in_range, named_peers, outsiders, own_pods
 
 Values = Mapping[str, Any]
-COMPONENTS = ("gateway", "worker", "redis", "autoscaler", "test")
+COMPONENTS = ("gateway", "worker", "redis", "autoscaler", "test", "collector")
 # Whom the values of a render name, beside components and `world.outsiders`.
 NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "caller": lambda values: named_peers("gatewayFrom", values["networkPolicy"]["gatewayFrom"]),
@@ -90,7 +90,8 @@ def external_port(values: Values) -> Port:
 
 def arrows(values: Values) -> Iterator[Arrow]:
     """The table, as far as it holds with these values."""
-    users: tuple[str, ...] = ("gateway", "worker", "autoscaler")
+    users = ("gateway", "worker", "autoscaler")
+    askers = (*users, "test", "collector")
     api_server = "api-server" if autoscaler(values).get("apiServerCidrs") else ANYBODY
     table = [
         Arrow((ANYBODY,), ("gateway",), "grpc", is_open),
@@ -106,7 +107,8 @@ def arrows(values: Values) -> Iterator[Arrow]:
         *[Arrow(("balancer",), ("gateway",), port, by_google) for port in ("grpc", "http-health")],
         Arrow(("ingress-controller",), ("gateway",), "grpc", by_nginx),
         Arrow(("test",), ("gateway",), "grpc"),
-        *[Arrow((*users, "test"), NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
+        Arrow(users, ("collector",), "otlp"),
+        *[Arrow(askers, NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
         Arrow(("gateway",), ("internet", "balancer"), Port(443), has_token_keys),
         Arrow(users, ("metadata",), Port(80), asks_for_tokens),
         Arrow(users, ("metadata-agent",), Port(988), asks_for_tokens),

@@ -27,6 +27,15 @@ node, which policies do not cut off. */}}
 {{- else }}
 - {from: {{ toJson $users }}, to: [external-redis], ports: [{{ $values.redis.external.port }}]}
 {{- end }}
+{{- if $values.otel.collector.enabled }}
+- {from: {{ toJson $users }}, to: [collector], ports: [4317]}
+- {from: [collector], to: [dns], ports: [53]}
+{{- range $index, $goal := $values.otel.collector.to }}
+- {from: [collector], to: [collector-goal-{{ $index }}], ports: [{{ .port }}]}
+{{- end }}
+{{- else if $values.otel.endpoint }}
+- {from: {{ toJson $users }}, to: [telemetry], ports: [{{ include "facet.urlPort" $values.otel.endpoint }}]}
+{{- end }}
 {{- if eq $values.redis.external.credentials "gcp-iam" }}
 - {from: {{ toJson $users }}, to: [metadata], ports: [80]}
 - {from: {{ toJson $users }}, to: [metadata-agent], ports: [988]}
@@ -56,7 +65,7 @@ node, which policies do not cut off. */}}
 {{/* The ends of arrows, as YAML by name. Pods of the release have `component` and perhaps `pool`;
 others have `peers`, NetworkPolicyPeers, of which none means everybody. */}}
 {{- define "facet.parties" -}}
-{{- range list "gateway" "worker" "redis" "autoscaler" "test" }}
+{{- range list "gateway" "worker" "redis" "autoscaler" "test" "collector" }}
 {{ . }}: {component: {{ . }}}
 {{- end }}
 {{- range .Values.pools }}
@@ -68,6 +77,10 @@ operators: {peers: {{ toJson .adminFrom }}}
 dns: {peers: {{ toJson .dns }}}
 external-redis: {{ include "facet.blocks" .redisCidrs }}
 token-keys: {peers: {{ toJson .tokenKeysTo }}}
+{{- end }}
+telemetry: {peers: {{ toJson .Values.otel.to }}}
+{{- range $index, $goal := .Values.otel.collector.to }}
+collector-goal-{{ $index }}: {peers: {{ toJson (list .peer) }}}
 {{- end }}
 # Google's proxies and health checks.
 balancers: {{ include "facet.blocks" (list "35.191.0.0/16" "130.211.0.0/22") }}

@@ -3,6 +3,7 @@
 {{- include "facet.validateTls" . -}}
 {{- include "facet.validateRedis" . -}}
 {{- include "facet.validateIngress" . -}}
+{{- include "facet.validateOtel" . -}}
 {{- range .Values.networkPolicy.dns -}}
 {{- if and (not .podSelector) (not .namespaceSelector) (not .ipBlock) -}}
 {{- fail "networkPolicy: dns has an entry that means everybody: name the name servers by podSelector, namespaceSelector or ipBlock" -}}
@@ -74,6 +75,21 @@
 {{- end -}}
 {{- else if or .host .tlsSecret -}}
 {{- fail "ingress: host or tlsSecret is given, but there is no Ingress: set ingress.class to gce or nginx" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "facet.validateOtel" -}}
+{{- $policies := .Values.networkPolicy.enabled -}}
+{{- with .Values.otel -}}
+{{- if and .endpoint .collector.enabled -}}
+{{- fail "otel: set otel.endpoint or otel.collector.enabled, not both" -}}
+{{- end -}}
+{{- if and .endpoint $policies (not .to) -}}
+{{- fail "otel: policies cut otel.endpoint off: name it in otel.to, or set networkPolicy.enabled to false" -}}
+{{- end -}}
+{{- if and .collector.enabled (not .collector.exporters) -}}
+{{- fail "otel: the collector needs somewhere to send to: set otel.collector.exporters" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

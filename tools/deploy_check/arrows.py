@@ -172,7 +172,8 @@ def _mounts_bucket(workload: Workload) -> bool:
 
 def fetches(workload: Workload) -> bool:
     """Whether a worker's weights come over the network."""
-    return _mounts_bucket(workload) or "FACET_WORKER_WEIGHTS_CACHE" in _environment(workload)
+    own = {"FACET_WORKER_WEIGHTS_CACHE", "FACET_WORKER_LOAD_FORMAT"}
+    return _mounts_bucket(workload) or not own.isdisjoint(_environment(workload))
 
 
 def reads_bucket(workload: Workload) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 
+from facet.client.cli.arguments import ADDRESS_VARIABLE, API_KEY_VARIABLE, TLS_VARIABLE
 from facet.core.settings import ServiceSettings
 from tools.checks import ROOT
 from tools.deploy_check.outcome import Outcome
@@ -24,10 +25,14 @@ def settings_of(*services: str) -> Mapping[str, type[ServiceSettings]]:
 
 SETTINGS = settings_of("gateway", "worker", "autoscaler")
 _PREFIX = "FACET_"
+# Of the command line, which `helm test` runs.
+_CLIENT = {ADDRESS_VARIABLE, API_KEY_VARIABLE, f"{TLS_VARIABLE}_CA"}
 
 
 def variable_problems(name: str) -> Iterator[str]:
-    """Why no service reads a variable."""
+    """Why neither a service nor the command line reads a variable."""
+    if name in _CLIENT:
+        return
     service, _, field = name.removeprefix(_PREFIX).partition("_")
     if service not in SETTINGS:
         yield f"{name} belongs to no service"

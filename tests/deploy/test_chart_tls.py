@@ -74,7 +74,8 @@ def test_certificates_name_the_services_when_cert_manager_makes_them(render: Ren
         (volume,) = [v for v in chart.pod(workload)["volumes"] if v["name"] == "tls"]
         assert spec["secretName"] == volume["secret"]["secretName"]
         assert names <= set(spec["dnsNames"])
-        assert spec["issuerRef"] == {"name": "internal"}
+        assert spec["issuerRef"]["name"] == "internal"
+        assert spec["issuerRef"]["kind"] == "Issuer"
 
 
 def test_no_certificate_is_made_for_a_redis_of_ones_own(render: Renderer) -> None:

@@ -88,7 +88,7 @@ def test_every_key_is_described_in_a_sentence() -> None:
 def test_every_key_of_the_schema_has_a_default() -> None:
     # Under an empty map or list the keys are those that a user may add.
     empty = [path for path, key in KEYS.items() if key.default in ("{}", "[]", "null")]
-    lists = (*(f"{path}." for path in empty), "pools[]", "auth.keys[]")
+    lists = (*(f"{path}." for path in empty), "pools[]", "auth.keys[]", "otel.collector.to[]")
     missing = [
         path for path in KEYS if path not in set(paths(VALUES)) and not path.startswith(lists)
     ]
@@ -97,7 +97,7 @@ def test_every_key_of_the_schema_has_a_default() -> None:
 
 
 def test_every_default_is_of_a_key_of_the_schema() -> None:
-    passed = ("requests", "limits", "matchLabels")
+    passed = ("requests", "limits", "matchLabels", "exporters")
     strange = [
         path
         for path in paths(VALUES)

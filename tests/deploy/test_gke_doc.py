@@ -21,7 +21,9 @@ pytestmark = pytest.mark.integration
 TEXT = (ROOT / "docs" / "gke.md").read_text()
 SCHEMA = json.loads((helm.CHART / "values.schema.json").read_text())
 _SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_VALUE = re.compile(r"`((?:gateway|worker|redis|networkPolicy|auth|autoscaler)\.[\w.]+)`")
+_VALUE = re.compile(
+    r"`((?:gateway|worker|redis|networkPolicy|auth|autoscaler|ingress|tls)\.[\w.]+)`"
+)
 
 
 def commands() -> Iterator[list[str]]:

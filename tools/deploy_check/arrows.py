@@ -172,15 +172,20 @@ def _mounts_bucket(workload: Workload) -> bool:
 
 def fetches(workload: Workload) -> bool:
     """Whether a worker's weights come over the network."""
-    own = {"FACET_WORKER_WEIGHTS_CACHE", "FACET_WORKER_LOAD_FORMAT"}
-    return _mounts_bucket(workload) or not own.isdisjoint(_environment(workload))
+    environment = _environment(workload)
+    streams = "FACET_WORKER_LOAD_FORMAT" in environment
+    is_real = environment.get("FACET_WORKER_ENGINE") == "vllm"
+    is_offline = environment.get("FACET_WORKER_OFFLINE") == "true"
+    downloads = "FACET_WORKER_WEIGHTS_CACHE" in environment
+    return _mounts_bucket(workload) or downloads or (streams and is_real and not is_offline)
 
 
 def reads_bucket(workload: Workload) -> bool:
     """Whether a worker's weights come from a bucket."""
     environment = _environment(workload)
     named = [environment.get(f"FACET_WORKER_{name}WEIGHTS", "") for name in ("", "DRAFTER_")]
-    return _mounts_bucket(workload) or any(source.startswith("gs://") for source in named)
+    is_named = any(source.startswith("gs://") for source in named)
+    return _mounts_bucket(workload) or (fetches(workload) and is_named)
 
 
 def scene(render: Render) -> Scene:

@@ -85,7 +85,8 @@ facet/pool: {{ .pool }}
 
 {{/* Whether a pool's pods fetch weights over the network themselves: "true" or nothing. */}}
 {{- define "facet.fetches" -}}
-{{- if or (include "facet.downloads" .) .loadFormat (eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io") -}}true{{- end -}}
+{{- $streams := and .loadFormat (not .weights.volume) (eq .engine "vllm") -}}
+{{- if or (include "facet.downloads" .) $streams (eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io") -}}true{{- end -}}
 {{- end -}}
 
 {{/* Environment that overrules a pool's plan; arguments: the pool. */}}

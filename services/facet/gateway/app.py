@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +145,7 @@ async def _serve(
             health_address = await stack.enter_async_context(
                 serving_health(settings.health_listen, gateway.health)
             )
-            await stack.enter_async_context(
+            http_address = await stack.enter_async_context(
                 serving_http_health(settings.http_health_listen, gateway.health)
             )
             address = await stack.enter_async_context(running(gateway))
@@ -157,7 +157,8 @@ async def _serve(
             )
         except (OSError, ValueError) as error:
             _refuse(str(error))
-        _announce(address, admin_address, health_address, settings.address_file)
+        others = {"admin": admin_address, "health": health_address, "http-health": http_address}
+        _announce(address, others, settings.address_file)
         await stopped.wait()
         await gateway.drain()
 
@@ -280,17 +281,14 @@ def _warn_of_plaintext(settings: GatewaySettings) -> None:
         )
 
 
-def _announce(
-    address: str, admin_address: str, health_address: str, address_file: Path | None
-) -> None:
+def _announce(address: str, others: Mapping[str, str], address_file: Path | None) -> None:
     if address_file is not None:
         draft = address_file.with_name(f".{address_file.name}.{os.getpid()}")
-        text = f"{address}\n{admin_address}\n" if admin_address else address
+        text = f"{address}\n{others['admin']}\n" if others["admin"] else address
         draft.write_text(text, encoding="utf-8")
         draft.replace(address_file)
-    admin = f" admin={admin_address}" if admin_address else ""
-    health = f" health={health_address}" if health_address else ""
-    sys.stdout.write(f"READY grpc={address}{admin}{health}\n")
+    more = "".join(f" {name}={where}" for name, where in others.items() if where)
+    sys.stdout.write(f"READY grpc={address}{more}\n")
     sys.stdout.flush()
 
 

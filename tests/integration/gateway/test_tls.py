@@ -266,6 +266,21 @@ async def test_health_alone_is_served_in_plain_text_when_it_has_a_listener(
         assert await served.admits(ca.certificate)
 
 
+async def test_health_is_told_over_plain_http_when_it_has_a_listener(
+    redis_server: RedisServer, tmp_path: Path, ca: Authority
+) -> None:
+    volume = SecretVolume(tmp_path / "tls", **pair(*ca.issue()))
+    settings = {**tls(volume), "http_health_listen": "127.0.0.1:0"}
+    async with gateway(tmp_path / "log", redis_server.url, **settings) as served:
+        host, _, port = served.addresses["http-health"].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), CALL_SECONDS)
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert await served.admits(ca.certificate)
+
+
 async def test_the_gateway_stays_and_serves_later_when_the_store_refuses_its_password(
     tmp_path: Path, ca: Authority
 ) -> None:

@@ -83,7 +83,7 @@ class GatewaySettings(StoreSettings):
     """JSON with the limits and the retention of tenants, see `facet.gateway.tenants`; read anew
     when it changes. Without it nobody is limited. All gateways of a deployment have the same."""
 
-    usage_retention_seconds: Annotated[int, Field(ge=0, le=1 << 40)] = 35 * 86_400
+    usage_retention_seconds: Annotated[int, Field(ge=0, le=400 * 86_400)] = 35 * 86_400
     """How long the usage record of an ended generation is kept, about."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

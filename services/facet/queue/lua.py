@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+from types import MappingProxyType
 
 from facet.queue import limits
 from facet.queue.keys import lua_names
@@ -36,14 +39,20 @@ class Script:
     sha: str
 
 
-def load_scripts(clock: str = STORE_CLOCK) -> dict[str, Script]:
+def load_scripts(clock: str = STORE_CLOCK) -> Mapping[str, Script]:
     """All scripts by name; `clock` defines `now_us()`, the store's time in microseconds."""
-    folder = resources.files("facet.queue") / "scripts"
-    constants = [
+    constants = (
         f"local {name} = {value}"
         for name, value in vars(limits).items()
         if name.isupper() and isinstance(value, int | float)
-    ]
+    )
+    return _scripts(clock, tuple(constants))
+
+
+# Each shard of each model loads them.
+@cache
+def _scripts(clock: str, constants: tuple[str, ...]) -> Mapping[str, Script]:
+    folder = resources.files("facet.queue") / "scripts"
     texts = [(folder / f"{name}.lua").read_text() for name in _SHARED]
     shared = [*lua_names(), *constants, clock, *"\n\n".join(texts).split("\n\n")]
     scripts = {}
@@ -53,7 +62,7 @@ def load_scripts(clock: str = STORE_CLOCK) -> dict[str, Script]:
             text = _linked(shared, entry.read_text())
             sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
             scripts[name] = Script(name, text, sha)
-    return scripts
+    return MappingProxyType(scripts)
 
 
 def _linked(shared: list[str], script: str) -> str:

@@ -15,9 +15,9 @@ from facet.queue.store import Store
 REGISTRATION_MS = 10_000
 """A gateway that was not heard of for so long places nothing any more."""
 
-REMEMBERED_MS = 8 * 24 * 3_600_000
-"""How long the requests of a count are looked for after its last gateway: longer than any is kept,
-dead letters included."""
+REMEMBERED_MS = 400 * 24 * 3_600_000
+"""How long the requests and usage records of a count are looked for after its last gateway: longer
+than any is kept."""
 
 NAMING_MS = 5_000
 """Longer than a submission takes with all its look-ups."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from facet.queue.answers import invalid_page
 from facet.queue.limits import MAX_BATCH
-from facet.queue.placement import MAX_SHARDS
 from facet.queue.sharded_pages import each_page, merged
 from facet.queue.sharded_side import ShardedSide, ask
 from facet.queue.values import Priority
@@ -64,7 +63,7 @@ class ShardedOperator(ShardedSide):
     async def trim_usage(self, life_ms: int) -> int:
         """See `Operator.trim_usage`."""
         count = 0
-        for shard in range(MAX_SHARDS):
+        for shard in await self._shards.recorded():
             async with self._shards.opened(shard) as queue:
                 count += await queue.trim_usage(life_ms)
         return count
@@ -116,7 +115,9 @@ class ShardedOperator(ShardedSide):
         if not shard.isdecimal():
             raise invalid_page()
         records: list[UsageRecord] = []
-        for at in range(int(shard), MAX_SHARDS):
+        for at in await self._shards.recorded():
+            if at < int(shard):
+                continue
             most = limit - len(records)
             async with self._shards.opened(at) as queue:
                 found = await queue.usage(

@@ -83,6 +83,14 @@ class Shards:
             queue = self._queues.get(shard)
         return queue
 
+    async def recorded(self) -> list[int]:
+        """All shards that may hold usage records, in their order, served or not.
+
+        Errors: StoreUnavailableError.
+        """
+        await self._know(_EVER_SECONDS)
+        return sorted({*self._queues, *range(max(self._known.counts, default=0))})
+
     @asynccontextmanager
     async def opened(self, shard: int) -> AsyncIterator[Queue]:
         """The queue of a shard, served or not: its usage records outlast its requests."""

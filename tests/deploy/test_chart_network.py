@@ -43,9 +43,10 @@ def test_only_name_servers_are_asked_for_names(render: Renderer, component: str)
     (rule,) = rules(chart, component, "egress", 53)
     assert [entry["protocol"] for entry in rule["ports"]] == ["UDP", "TCP"]
     assert blocks([rule]) == ["169.254.20.10/32", "169.254.169.254/32"]
-    (pods,) = [peer for peer in rule["to"] if "ipBlock" not in peer]
-    assert pods["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
-    assert pods["namespaceSelector"]
+    pods = [peer for peer in rule["to"] if "ipBlock" not in peer]
+    names = [peer["podSelector"]["matchLabels"]["k8s-app"] for peer in pods]
+    assert names == ["kube-dns", "node-local-dns"]
+    assert all(peer["namespaceSelector"]["matchLabels"] for peer in pods)
 
 
 def test_name_servers_are_those_that_are_given(render: Renderer) -> None:

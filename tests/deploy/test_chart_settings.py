@@ -161,7 +161,7 @@ def test_sizes_are_the_settings_of_the_gateway(
         "maxInlineBytes": 1 << 25,
         "maxInflightInlineBytes": 1 << 40,
         "maxOpenCalls": 17,
-        "usageRetentionSeconds": 1 << 40,
+        "usageRetentionSeconds": 400 * 86_400,
     }
     for name, value in rendered(render({"gateway": values}), "Deployment/facet-gateway").items():
         monkeypatch.setenv(name, value)

@@ -35,7 +35,7 @@ ANYBODY = "anybody outside the release"
 FETCHERS = "workers that fetch"
 # Those of them that read a bucket, with a token of the metadata server.
 READERS = "workers that read a bucket"
-NAME_SERVERS = ("cluster-dns", "local-dns", "metadata")
+NAME_SERVERS = ("cluster-dns", "node-dns", "local-dns", "metadata")
 _BUCKET_DRIVER = "gcsfuse.csi.storage.gke.io"
 
 

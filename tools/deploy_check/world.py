@@ -33,6 +33,8 @@ OTHERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
     "cluster-dns": ("kube-system", {"k8s-app": "kube-dns"}),
+    # What the node's cache looks like to Dataplane V2.
+    "node-dns": ("kube-system", {"k8s-app": "node-local-dns"}),
     "kube-system": ("kube-system", {"k8s-app": "other"}),
     "keda": ("keda", {"app": "keda-operator", "app.kubernetes.io/name": "keda-operator"}),
     "ingress-controller": ("ingress-nginx", {"app.kubernetes.io/name": "ingress-nginx"}),

@@ -12,10 +12,12 @@ $(error no Python found; install Python 3.11 (Debian, Ubuntu: apt install python
 endif
 
 VENV_PYTHON := .venv/bin/python
-# What demo, chaos, chaos-vllm and rollout-check draw from, and which model demo and run serve.
+# What demo, chaos, chaos-vllm and rollout-check draw from, which profile setup and run are for, and
+# YES=1 to download its weights unasked.
 SEED ?= 0
 FUZZ_INPUTS ?= 100000
 PROFILE ?= nano-cpu
+YES ?=
 # Where images are pushed, and under which tag; the project's version where it is empty.
 REGISTRY ?=
 TAG ?=
@@ -28,16 +30,18 @@ help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup setup-dev
-setup: ## Install what demo and run need into .venv
-	@$(PYTHON) -m tools.setup node-cpu $(PROFILE)
+setup: ## Install what run needs for a profile into .venv (PROFILE=nano-cpu, YES=1)
+	@YES="$(YES)" $(PYTHON) -m tools.setup serve $(PROFILE) >/dev/null
 setup-dev: ## Install what everything below needs into .venv
 	@$(PYTHON) -m tools.setup dev-cpu
 
 .PHONY: demo run
-demo: setup ## Serve the nano model, ask it one question per modality, check the answers (SEED=0)
+demo: ## Serve the nano model, ask it one question per modality, check the answers (SEED=0)
+	@$(PYTHON) -m tools.setup demo $(PROFILE)
 	@FACET_NODE_PROFILE=$(PROFILE) $(VENV_PYTHON) -m tools.demo --seed $(SEED)
-run: setup ## Serve until Ctrl-C; prints READY grpc=HOST:PORT (PROFILE=nano-cpu)
-	@FACET_NODE_PROFILE=$(PROFILE) exec $(VENV_PYTHON) -m facet.node
+run: ## Serve until Ctrl-C; prints READY grpc=HOST:PORT (PROFILE=nano-cpu|w4a16|...|auto, YES=1)
+	@profile=$$(YES="$(YES)" $(PYTHON) -m tools.setup serve $(PROFILE)) \
+	  && FACET_NODE_PROFILE=$$profile exec $(VENV_PYTHON) -m facet.node
 
 .PHONY: test test-unit test-integration test-deploy test-e2e loadtest-smoke
 test: setup-dev ## Every test

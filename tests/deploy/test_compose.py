@@ -24,11 +24,6 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "GATEWAY": GatewaySettings,
     "WORKER": WorkerSettings,
 }
-# Settings that are named in the files of this folder before the services have them.
-COMING = {
-    "FACET_WORKER_PROFILE",
-    "FACET_WORKER_WEIGHTS_CACHE",
-}
 FACET = {"gateway": GATEWAY, "gateway-gpu": GATEWAY, "worker-cpu": WORKER_CPU, "worker-gpu": WORKER}
 SERVED_BY = {"cpu": ("worker-cpu", "nano-cpu"), "gpu": ("worker-gpu", "w4a16")}
 
@@ -47,7 +42,7 @@ def variables(texts: Any) -> Iterator[str]:
 def check_setting(name: str) -> None:
     """Fail unless a service reads it."""
     _, service, field = name.split("_", 2)
-    assert name in COMING or field.lower() in SETTINGS[service].model_fields, name
+    assert field.lower() in SETTINGS[service].model_fields, name
 
 
 def test_every_variable_is_a_setting_of_a_service(compose: Any) -> None:
@@ -121,17 +116,11 @@ def test_worker_has_the_resources_and_the_model_of_its_profile(compose: Any, var
 
     assert worker["profiles"] == [variant]
     assert worker["cpus"] == str(profile.resources.cpu)
-    assert worker["mem_limit"] == f"{mib(profile.resources, 'memory_limit')}m"
-    assert worker["shm_size"] == f"{mib(profile.resources, 'shared_memory')}m"
+    assert worker["mem_limit"] == f"{profile.resources.memory_limit_mib}m"
+    assert worker["shm_size"] == f"{profile.resources.shared_memory_mib}m"
     assert ("deploy" in worker) == (profile.resources.gpus == 1)
     assert worker["environment"]["FACET_WORKER_PROFILE"] == profile_name
-    assert worker["environment"]["FACET_WORKER_MODEL"] == profile.model
+    assert "FACET_WORKER_MODEL" not in worker["environment"]
     (gateway,) = gateways
     assert gateway["environment"]["FACET_GATEWAY_MODELS"] == f'["{profile.model}"]'
     assert profile.lock in (ROOT / FACET[name].dockerfile).read_text()
-
-
-def mib(resources: Any, name: str) -> int:
-    """A size of a profile, which tells it in MiB or in Kubernetes' notation."""
-    told = getattr(resources, f"{name}_mib", None)
-    return told or int(getattr(resources, name).removesuffix("Gi")) * 1024

@@ -125,10 +125,11 @@ def test_a_download_is_refused_when_nobody_can_be_asked(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_started_when_the_answer_is_no(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("profile", "typed"), [("nano-cpu", "n\n"), ("auto", "n\n")])
+def test_nothing_is_started_when_the_answer_is_no(profile: str, typed: str, tmp_path: Path) -> None:
     status, shown = on_terminal(
-        ["make", "PROFILE=nano-cpu", "run"],
-        "n\n",
+        ["make", f"PROFILE={profile}", "run"],
+        typed,
         FACET_WORKER_WEIGHTS=MODEL,
         HF_HOME=str(tmp_path),
     )

@@ -1,7 +1,7 @@
 """What the README tells people to type works.
 
-Each command of its blocks, and of docs/development.md, is run here, or stands in `ELSEWHERE` with
-the test that runs it. A new command fails until it has one.
+Each command of its blocks, of docs/development.md and of docs/single-node.md, is run here, or
+stands in `ELSEWHERE` with the test that runs it. A new command fails until it has one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.support.media_samples import png
 from tests.support.running_node import SIMULATED, RunningNode
 from tools import helm
 from tools.checks import ROOT
+from tools.images.catalogue import IMAGES
 
 pytestmark = pytest.mark.integration
 
@@ -35,23 +36,44 @@ CLI = {
     '.venv/bin/facet generate --json --image picture.png "Describe the object in the picture."',
     ".venv/bin/facet models",
 }
+PLAN = ".venv/bin/facet plan --profile"
+ALONE = {
+    ".venv/bin/facet keys new --tenant acme",
+    f"{PLAN} auto",
+    f"{PLAN} w4a16 --memory 16GiB",
+    f"{PLAN} w4a16-cpu --memory 16GiB",
+    f"{PLAN} w4a16-cpu --target gke-16",
+}
+"""Commands that need no node."""
 REGISTRY = "registry.example.com"
-IMAGES = {
-    "docker/gateway.Dockerfile": f"{REGISTRY}/facet-gateway:{facet.__version__}",
-    "docker/worker-cpu.Dockerfile": f"{REGISTRY}/facet-worker-cpu:{facet.__version__}",
-}
-DOCKER = {f"docker build -f {path} -t {image} ." for path, image in IMAGES.items()} | {
-    f"docker push {image}" for image in IMAGES.values()
-}
 HELM = (
     "helm install facet deploy/helm/facet "
-    f"--set gateway.image.repository={REGISTRY}/facet-gateway "
-    f"--set worker.image.repository={REGISTRY}/facet-worker-cpu "
+    f"--set global.imageRegistry={REGISTRY} "
     "--set auth.existingSecret=facet-keys --set redis.auth.existingSecret=facet-redis"
 )
+MAKEFILE = "tests/integration/tools/test_makefile.py"
+SERVING = "tests/unit/tools/test_serving.py"
 ELSEWHERE = {
     "make demo": ("tests/integration/tools/test_demo.py", "demo"),
     "make run": ("tests/support/running_node.py", '"-m", "facet.node"'),
+    "make run PROFILE=auto": (MAKEFILE, '"auto", "n'),
+    "make run PROFILE=w4a16": (SERVING, '(L4, "w4a16", "w4a16", "node-cuda")'),
+    "make run PROFILE=w4a16-cpu YES=1": (SERVING, '"w4a16-cpu", YES'),
+    "make setup": (MAKEFILE, '("setup", '),
+    f"make images REGISTRY={REGISTRY}": ("tests/deploy/test_images.py", '"--registry"'),
+    "make deploy-check": ("tests/deploy/test_deploy_check.py", "tools.deploy_check"),
+    ".venv/bin/facet weights pull --profile w4a16 --to ./weights": (
+        "tests/integration/client/test_cli_weights.py",
+        '"--profile", "w4a16", "--to"',
+    ),
+    "export FACET_WORKER_WEIGHTS=./weights/target FACET_WORKER_DRAFTER_WEIGHTS=./weights/drafter": (
+        SERVING,
+        '"FACET_WORKER_DRAFTER_WEIGHTS": "./b"',
+    ),
+    "docker compose -f docker/compose.yaml --profile gpu up --build": (
+        "tests/deploy/test_compose.py",
+        '"gpu": ("worker-gpu", "w4a16")',
+    ),
     "make test": (".ci/run", "make test"),
     ".venv/bin/facet chat": ("tests/integration/client/test_cli.py", '"chat"'),
     ".venv/bin/locust -f loadtest/locustfile.py --headless --users 10 --spawn-rate 10 "
@@ -99,12 +121,12 @@ def run(command: list[str], folder: Path, **env: str) -> str:
 def test_every_command_is_run_by_a_test() -> None:
     commands = {
         line.strip()
-        for body in blocks("sh", "README.md", "docs/development.md")
+        for body in blocks("sh", "README.md", "docs/development.md", "docs/single-node.md")
         for line in re.sub(r"\\\n\s*", "", body).splitlines()
         if line.strip()
     }
 
-    assert commands == CLI | DOCKER | {HELM} | ELSEWHERE.keys()
+    assert commands == CLI | ALONE | {HELM} | ELSEWHERE.keys()
     for path, words in ELSEWHERE.values():
         assert words in (ROOT / path).read_text(), path
 
@@ -129,6 +151,13 @@ def test_the_command_line_answers_when_a_node_runs(
         assert json.loads(output)["text"]
 
 
+@pytest.mark.parametrize("command", sorted(ALONE))
+def test_the_command_line_answers_when_no_node_runs(folder: Path, command: str) -> None:
+    _, *arguments = shlex.split(command)
+
+    assert run([str(BIN / "facet"), *arguments], folder).strip()
+
+
 def test_the_python_example_runs_when_a_node_runs(node: RunningNode, folder: Path) -> None:
     (example,) = blocks("python", "README.md")
     assert "127.0.0.1:8470" in example
@@ -146,5 +175,7 @@ def test_the_chart_runs_the_images_that_are_pushed() -> None:
 
     assert done.returncode == 0, done.stderr
     images = set(re.findall(r"^ +image: \"?([^\s\"]+)", done.stdout, re.MULTILINE))
-    assert {image for image in images if "facet" in image} == set(IMAGES.values())
-    assert all((ROOT / path).is_file() for path in IMAGES)
+    used = {image for image in images if "facet" in image}
+    pushed = {f"{REGISTRY}/{image.repository}:{facet.__version__}" for image in IMAGES}
+    assert len(used) >= 2
+    assert used <= pushed

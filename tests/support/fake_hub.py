@@ -24,6 +24,7 @@ class FakeHub:
 
     models: dict[str, dict[str, bytes]]
     address: str = ""
+    commit: str = COMMIT
     token: str = ""
     """Wanted in every request; empty for none."""
     failures: list[tuple[int, dict[str, str]]] = field(default_factory=list)
@@ -84,7 +85,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one 
                 status, headers = hub.failures.pop(0)
                 self._plain(status, b"", headers)
             elif (info := _INFO.fullmatch(self.path)) and info["model"] in hub.models:
-                self._plain(200, _info(info["model"], hub.models[info["model"]]), {})
+                self._plain(200, _info(hub, info["model"]), {})
             elif (file := _FILE.match(self.path)) and file["name"] in hub.models.get(
                 file["model"], {}
             ):
@@ -112,7 +113,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one 
                 )
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", hub.commit)
             self.send_header("ETag", f'"{_etag(content)}"')
             self.send_header("X-Linked-Etag", f'"{_etag(content)}"')
             self.send_header("X-Linked-Size", str(len(content)))
@@ -158,9 +159,9 @@ def _etag(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest() if _is_lfs(content) else _git_blob(content)
 
 
-def _info(model: str, files: Mapping[str, bytes]) -> bytes:
+def _info(hub: FakeHub, model: str) -> bytes:
     siblings = []
-    for name, content in files.items():
+    for name, content in hub.models[model].items():
         entry: dict[str, object] = {
             "rfilename": name,
             "size": len(content),
@@ -174,5 +175,5 @@ def _info(model: str, files: Mapping[str, bytes]) -> bytes:
             }
         siblings.append(entry)
     return json.dumps(
-        {"id": model, "modelId": model, "sha": COMMIT, "siblings": siblings, "tags": []}
+        {"id": model, "modelId": model, "sha": hub.commit, "siblings": siblings, "tags": []}
     ).encode()

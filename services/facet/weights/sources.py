@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facet.weights import record
 from facet.weights.cached import Cache, default_cache, missing_from
 from facet.weights.errors import LocationError, NotCachedError
 from facet.weights.location import BucketPrefix, Directory, HubModel, Packaged, parse
@@ -88,17 +89,40 @@ async def resolve_all(texts: Sequence[str], fetching: Fetching) -> list[Path]:
 def copy_to(text: str, directory: Path, fetching: Fetching) -> Path:
     """Fill `directory` with the plain files of a Hub model or bucket. Errors: WeightsError.
 
-    Files that are there with the promised size stay, so that a second call goes on.
+    A second call goes on; it compares what is there with the recorded digests and fetches again
+    what differs. A folder of another model or revision is refused.
     """
     location = parse(text)
     if isinstance(location, Packaged | Directory):
         raise LocationError(f"{text}: these files are local; copy the folder itself")
-    if not missing_from(directory):
-        return directory
     with locked(directory / _LOCK, fetching.progress, fetching.stop):
+        known = record.read(directory)
+        if known is None:
+            _check_unused(directory)
+        else:
+            known.check(location, directory)
+            if not (wrong := list(known.wrong(directory))):
+                return directory
+            for name in filter(lambda each: (directory / each).exists(), wrong):
+                fetching.progress.note(f"{directory / name} is not what was recorded; once more")
+                (directory / name).unlink()
         found = _listing(location, fetching)
+        if known is not None and known.version != found.version:
+            raise known.refusal(directory, f"{location} is at {found.version} by now")
+        files = tuple((file.name, file.size, file.digest) for file in found.files)
+        record.Record(str(location), found.version, files).write(directory)
         _fetch(found, location, lambda file: directory / file.name, fetching)
     return _whole(directory, text)
+
+
+def _check_unused(directory: Path) -> None:
+    """Errors: LocationError, where files lie there of which nobody knows what they are."""
+    others = sorted(path.name for path in directory.iterdir() if path.name != _LOCK)
+    if others:
+        raise LocationError(
+            f"{directory} holds {others[0]} and no record of what it was filled with; name an "
+            "empty folder, or use this one as it is with FACET_WORKER_WEIGHTS"
+        )
 
 
 def _download(location: HubModel | BucketPrefix, fetching: Fetching) -> Path:

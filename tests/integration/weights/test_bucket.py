@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from tests.integration.weights.test_hub import BOUND_SECONDS, PROGRAM
+from tests.integration.weights.test_hub import BOUND_SECONDS, PROGRAM, wait_for_partial
 
 pytestmark = pytest.mark.integration
 
@@ -35,6 +35,9 @@ class FakeStorage:
         self.status = 0
         self.cut_after: int | None = None
         self.damage = False
+        self.pause_after: int | None = None
+        self.go_on = threading.Event()
+        self.starts: list[int] = []
         self.requests: list[str] = []
         self.address = ""
 
@@ -73,6 +76,8 @@ def storage() -> Iterator[FakeStorage]:  # noqa: C901 - one server
                 return
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             start = int(asked[1]) if asked else 0
+            if self.command == "GET":
+                fake.starts.append(start)
             headers = {"ETag": etag, "Last-Modified": "Tue, 24 Nov 2026 10:00:00 GMT"}
             if asked:
                 headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
@@ -91,13 +96,24 @@ def storage() -> Iterator[FakeStorage]:  # noqa: C901 - one server
             )
             self.close_connection = limit is not None
             if self.command == "GET":
-                self.wfile.write(body[:limit])
+                self._write(body[:limit])
+
+        def _write(self, body: bytes) -> None:
+            first = body[: fake.pause_after]
+            try:
+                self.wfile.write(first)
+                if len(first) < len(body):
+                    fake.go_on.wait(BOUND_SECONDS)
+                    self.wfile.write(body[len(first) :])
+            except OSError:
+                self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     fake.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     yield fake
+    fake.go_on.set()
     server.shutdown()
     server.server_close()
     thread.join(5)
@@ -117,15 +133,20 @@ def _listing(objects: dict[str, bytes], prefix: str) -> bytes:
     ).encode()
 
 
-def fetch(storage: FakeStorage, cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def start(storage: FakeStorage, cache: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(cache), "gs://models/gemma/v1", ""],
         env=os.environ | {"GOOGLE_BASE_URL": storage.address, "GOOGLE_SKIP_SIGNATURE": "true"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=BOUND_SECONDS,
-        check=False,
     )
+
+
+def fetch(storage: FakeStorage, cache: Path) -> subprocess.CompletedProcess[str]:
+    process = start(storage, cache)
+    out, err = process.communicate(timeout=BOUND_SECONDS)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def assert_whole(done: subprocess.CompletedProcess[str]) -> None:
@@ -158,6 +179,27 @@ def test_the_object_goes_on_when_the_connection_is_cut(
     storage.cut_after = 1_500_000
 
     assert_whole(fetch(storage, tmp_path))
+
+
+def test_a_killed_download_goes_on_when_it_is_started_again(
+    storage: FakeStorage, tmp_path: Path
+) -> None:
+    storage.pause_after = 1_500_000
+    process = start(storage, tmp_path)
+    wait_for_partial(tmp_path, 1 << 20)
+    process.kill()
+    process.communicate(timeout=BOUND_SECONDS)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    storage.pause_after = None
+    storage.go_on.set()
+    storage.starts.clear()
+
+    assert_whole(fetch(storage, tmp_path))
+
+    # The rest of the object, then config.json, which shows the checkpoint.
+    rest, config = storage.starts
+    assert rest >= 1 << 20
+    assert config == 0
 
 
 def test_nothing_is_kept_when_an_object_stays_damaged(storage: FakeStorage, tmp_path: Path) -> None:

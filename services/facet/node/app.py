@@ -25,6 +25,7 @@ from facet.weights.errors import WeightsError
 
 _BAD_SETTINGS = 2
 _CANNOT_RUN = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
@@ -68,13 +69,26 @@ async def _run(settings: NodeSettings, why: str) -> None:
     with state_dir.locked():
         state_dir.rotate_logs()
         redis = Redis(find_server(), state_dir)
-        if settings.engine == "vllm":
-            await fetch_weights(settings.profile)
+        if not await _has_weights(settings.profile, screen):
+            return
         screen.say(f"{why}, engine {settings.engine}, logs {state_dir.logs}")
         node = Node(settings, state_dir, redis, screen, _announce)
         stop = asyncio.Event()
         _stop_on_signals(stop, node, screen)
         await node.run(stop)
+
+
+async def _has_weights(profile: str, screen: Screen) -> bool:
+    """Fetch what is missing; False where a signal ended that. Errors: WeightsError."""
+    fetching = asyncio.create_task(fetch_weights(profile))
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, fetching.cancel)
+    try:
+        await fetching
+    except asyncio.CancelledError:
+        screen.say("stopped while it fetched weights; the next start goes on from there")
+        return False
+    return True
 
 
 def _announce(grpc: str) -> None:
@@ -91,5 +105,5 @@ def _stop_on_signals(stop: asyncio.Event, node: Node, screen: Screen) -> None:
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal)

@@ -20,7 +20,7 @@ class _WorkerWeights(WeightsSettings):
 async def fetch_weights(profile: str) -> None:
     """Bring both checkpoints into the cache, where the workers find them. Errors: WeightsError.
 
-    Ctrl-C ends it; the next start goes on.
+    Cancelling it ends a download at its next chunk; the next start goes on.
     """
     named = _WorkerWeights()
     fetching = Fetching(shown(), default_cache(named.weights_cache), named.offline)

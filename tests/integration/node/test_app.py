@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 def test_one_line_names_the_variable_when_a_setting_is_wrong() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "facet.node"],
-        env={"FACET_NODE_PROFILE": "w4a16"},
+        env={"FACET_NODE_PROFILE": "gemma"},
         capture_output=True,
         text=True,
         timeout=60,

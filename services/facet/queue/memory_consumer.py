@@ -88,7 +88,7 @@ class MemoryConsumer(MemorySide):
     def _renewed(self, worker: str, fingerprint: str, lease: Lease) -> Verdict:
         record = self._ledger.find(lease.generation_id)
         if record is None:
-            is_gone = lease.generation_id in self._ledger.gone
+            is_gone = self._ledger.is_gone(lease.generation_id)
             return Verdict.LEASE_LOST if is_gone else Verdict.REWOUND
         if not record.is_held_by(lease):
             if not _is_rewound(record, lease):
@@ -111,7 +111,7 @@ class MemoryConsumer(MemorySide):
     def _write(self, write: Append | Finish) -> WriteResult:
         record = self._ledger.find(write.lease.generation_id)
         if record is None or not record.is_held_by(write.lease):
-            if record is None and write.lease.generation_id in self._ledger.gone:
+            if record is None and self._ledger.is_gone(write.lease.generation_id):
                 return WriteResult(Verdict.LEASE_LOST, 0)
             return _refused(record, write)
         if record.next_offset != write.expected_offset:

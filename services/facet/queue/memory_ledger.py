@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from facet.queue.limits import (
+    GONE_MS,
     MAX_DEAD_BYTES,
     MAX_DEAD_LETTERS,
     MIN_RETENTION_MS,
@@ -50,7 +51,7 @@ class Ledger:
         self.shard = shard
         self.origin = ""
         self.records: dict[str, Record] = {}
-        self.gone: set[str] = set()
+        self._gone_until: dict[str, int] = {}
         self.by_request_id: dict[str, str] = {}
         self.lanes = Lanes()
         self.pace = Pace()
@@ -64,6 +65,14 @@ class Ledger:
         self.alone: dict[str, str] = {}
         self._arrived_at = 0
         self._arrivals = 0
+
+    def remember_gone(self, generation_id: str) -> None:
+        """A request that was claimed is deleted, not lost."""
+        self._gone_until[generation_id] = self.clock_ms() + GONE_MS
+
+    def is_gone(self, generation_id: str) -> bool:
+        """Whether a request was deleted just now."""
+        return self._gone_until.get(generation_id, 0) > self.clock_ms()
 
     def now_us(self) -> int:
         """The store's time in microseconds: those count the arrivals in one millisecond."""

@@ -100,7 +100,7 @@ class MemoryProducer(MemorySide):
             return False
         self._ledger.forget(record)
         if record.attempts:
-            self._ledger.gone.add(generation_id)
+            self._ledger.remember_gone(generation_id)
         return True
 
     async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:

@@ -45,13 +45,17 @@ class MemoryTable:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to start a profile on a machine. Lengths in tokens."""
+    """How to start a profile on a machine. Lengths in tokens.
+
+    `steps_in_flight` is how many engine steps `kv_at_admission` counts (`KvLayout`).
+    """
 
     profile: Profile
     memory: MemoryTable
     max_model_len: int
     max_num_seqs: int
     max_num_batched_tokens: int
+    steps_in_flight: int
     kv_dtype: KvDtype
     depth_by_batch: DepthByBatch
     notes: tuple[str, ...] = ()

@@ -42,6 +42,7 @@ def values(plan: Plan) -> dict[str, Any]:
         "max_model_len": plan.max_model_len,
         "max_num_seqs": plan.max_num_seqs,
         "max_num_batched_tokens": plan.max_num_batched_tokens,
+        "steps_in_flight": plan.steps_in_flight,
         "kv_dtype": plan.kv_dtype.value,
         "speculative_tokens_by_batch": [list(entry) for entry in plan.depth_by_batch],
         "engine_arguments": plan.engine_arguments(),

@@ -243,4 +243,4 @@ def test_weights_are_those_of_the_built_model_when_they_are_bf16(
 ) -> None:
     computed = Footprint.of(BF16).shape.weight_bytes(Weights.BF16)
 
-    assert computed == pytest.approx(counted[KvDtype.BF16].parameter_bytes, rel=0.001)
+    assert computed == pytest.approx(counted[KvDtype.BF16].parameter_bytes, rel=0.002)

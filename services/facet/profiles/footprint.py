@@ -42,8 +42,14 @@ class Footprint:
 
     @property
     def load_peak_bytes(self) -> int:
-        """Weights and what loading stages: a layer being repacked, or the embedding."""
-        staged = max(self.shape.largest_layer_bytes, self.shape.largest_tensor_bytes)
+        """Weights and what loading stages: a layer being repacked, on a GPU or the embedding.
+
+        In RAM the files are mapped: a tensor that is copied out of one is page cache, which the
+        kernel takes back, and only a repacked layer is there twice.
+        """
+        staged = self.shape.largest_layer_bytes
+        if self.profile.device is Device.GPU:
+            staged = max(staged, self.shape.largest_tensor_bytes)
         return self.weight_bytes + self.drafter_bytes + staged + self.profile.memory.runtime_bytes
 
     def activation_bytes(self, batched_tokens: int, sequences: int) -> int:

@@ -36,9 +36,11 @@ class KvBytes:
 class KvLayout:
     """The cache of one model under one engine.
 
-    `block_tokens` is vLLM's block size: 16 on CUDA, 128 on a CPU. `concurrent_batches` is 2 where
-    the engine schedules asynchronously (the default on CUDA, MTP included) and 1 on a CPU: the
-    tokens of that many steps may be in flight.
+    `block_tokens` is vLLM's block size: 16 on CUDA, 128 on a CPU. `concurrent_batches` is how many
+    steps may be in flight: 2 on CUDA and 1 on a CPU. `VllmConfig.max_in_flight_tokens` and
+    `max_concurrent_batches` (`vllm/config/vllm.py`) count so; `VllmConfig.__post_init__` there
+    schedules asynchronously unless something forbids it, and `mtp`, one of `EagleModelTypes`
+    (`vllm/config/speculative.py`), does not; `vllm/platforms/cpu.py` turns it off.
     """
 
     shape: ModelShape

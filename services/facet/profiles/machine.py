@@ -15,6 +15,30 @@ _NVIDIA_SMI_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
+class _Hierarchy:
+    """Where one version of cgroups keeps a group's memory; `controllers` as /proc names them."""
+
+    mount: str
+    controllers: str
+    limit: str
+    used: str
+    reclaimable: str
+
+
+_HIERARCHIES = (
+    _Hierarchy("sys/fs/cgroup", "", "memory.max", "memory.current", "inactive_file"),
+    _Hierarchy(
+        "sys/fs/cgroup/memory",
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+"""Version 2, and version 1, whose file without a limit holds more than any machine has."""
+
+
+@dataclass(frozen=True)
 class Memory:
     """Bytes of a device: in all, and free for a new process."""
 
@@ -119,28 +143,37 @@ def _first_gpu() -> tuple[Memory | None, tuple[int, int] | None]:
 
 
 def _cgroup_limits(root: Path) -> list[tuple[int, int]]:
-    """Limit and reclaim-free use of this process's cgroup (v2) and of all above it."""
+    """Limit and reclaim-free use of this process's memory cgroup and of all above it.
+
+    A container may see the path of its host, which is not there: its own group is then the mount.
+    """
     limits = []
-    mount = root / "sys/fs/cgroup"
-    own = next((line[3:] for line in _lines(root / "proc/self/cgroup") if line[:3] == "0::"), "/")
-    path = mount / own.strip().lstrip("/")
-    while path.is_relative_to(mount):
-        limit = _lines(path / "memory.max")
-        if limit and limit[0].strip().isdecimal():
-            limits.append((int(limit[0]), _cgroup_use(path)))
-        if path == mount:
-            break
-        path = path.parent
+    for hierarchy in _HIERARCHIES:
+        mount = root / hierarchy.mount
+        path = mount / _own_group(root, hierarchy.controllers).lstrip("/")
+        while path.is_relative_to(mount):
+            limit = _lines(path / hierarchy.limit)
+            if limit and limit[0].strip().isdecimal():
+                limits.append((int(limit[0]), _cgroup_use(path, hierarchy)))
+            path = path.parent
     return limits
 
 
-def _cgroup_use(path: Path) -> int:
-    current = _lines(path / "memory.current")
+def _own_group(root: Path, controllers: str) -> str:
+    for line in _lines(root / "proc/self/cgroup"):
+        _, names, path = line.split(":", 2)
+        if controllers in names.split(","):
+            return path
+    return "/"
+
+
+def _cgroup_use(path: Path, hierarchy: _Hierarchy) -> int:
+    current = _lines(path / hierarchy.used)
     stat = dict(line.split(maxsplit=1) for line in _lines(path / "memory.stat") if " " in line)
     if not current:
         return 0
     # Page cache counts as used and is given back when it is wanted.
-    return max(0, int(current[0]) - int(stat.get("inactive_file", "0")))
+    return max(0, int(current[0]) - int(stat.get(hierarchy.reclaimable, "0")))
 
 
 def _lines(path: Path) -> list[str]:

@@ -9,6 +9,10 @@ from facet.profiles.kv import KvBytes
 from facet.profiles.media_tokens import VIDEO_FRAMES
 from facet.profiles.profile import DepthByBatch, Device, KvDtype, Profile
 
+_IN_ENGINE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+"""vLLM 0.32.0 gives a CPU's model a process of its own, 570 MiB, to bind its threads; none are
+bound here (`VLLM_CPU_OMP_THREADS_BIND`). The platform replaces the name `uni`, not the class."""
+
 
 @dataclass(frozen=True)
 class MemoryTable:
@@ -45,13 +49,17 @@ class MemoryTable:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to start a profile on a machine. Lengths in tokens."""
+    """How to start a profile on a machine. Lengths in tokens.
+
+    `steps_in_flight` is how many engine steps `kv_at_admission` counts (`KvLayout`).
+    """
 
     profile: Profile
     memory: MemoryTable
     max_model_len: int
     max_num_seqs: int
     max_num_batched_tokens: int
+    steps_in_flight: int
     kv_dtype: KvDtype
     depth_by_batch: DepthByBatch
     notes: tuple[str, ...] = ()
@@ -79,6 +87,8 @@ class Plan:
         }
         if self.profile.device is Device.GPU:
             arguments["gpu_memory_utilization"] = self.profile.memory.utilization
+        else:
+            arguments["distributed_executor_backend"] = _IN_ENGINE_PROCESS
         if engine.quantization is not None:
             arguments["quantization"] = engine.quantization
         if self.speculative_tokens:

@@ -14,7 +14,7 @@ _IN_TOKENS = (RefusalReason.CONTEXT_LIMIT, RefusalReason.BATCHED_TOKENS)
 
 
 def values(plan: Plan) -> dict[str, Any]:
-    """For --json: sizes in bytes, lengths in tokens."""
+    """For --json: sizes in bytes, lengths in tokens. The fields are stable (docs/planning.md)."""
     memory = plan.memory
     return {
         "profile": plan.profile.name,
@@ -42,6 +42,7 @@ def values(plan: Plan) -> dict[str, Any]:
         "max_model_len": plan.max_model_len,
         "max_num_seqs": plan.max_num_seqs,
         "max_num_batched_tokens": plan.max_num_batched_tokens,
+        "steps_in_flight": plan.steps_in_flight,
         "kv_dtype": plan.kv_dtype.value,
         "speculative_tokens_by_batch": [list(entry) for entry in plan.depth_by_batch],
         "engine_arguments": plan.engine_arguments(),
@@ -88,9 +89,10 @@ def lines(plan: Plan) -> list[str]:
         *(f"  {name:<18}{_gib(size)}" for name, size in table if size),
         f"  while loading     {_gib(memory.load_peak)}",
         f"KV cache in {plan.kv_dtype.value}, one sequence of {context}:",
-        f"  at admission      {_kv_line(memory.kv_at_admission)}",
+        f"  at admission      {_kv_line(memory.kv_at_admission)}, steps in flight: "
+        f"{plan.steps_in_flight}",
         f"  steady            {_kv_line(memory.kv_steady)}",
-        f"{plan.max_num_seqs} sequences of up to {context}, {plan.max_num_batched_tokens} tokens "
+        f"{_sequences(plan.max_num_seqs)} of up to {context}, {plan.max_num_batched_tokens} tokens "
         f"a step; draft tokens by running sequences: {depths}",
         *plan.notes,
         "engine arguments:",
@@ -104,6 +106,10 @@ def _kv_values(kv: KvBytes) -> dict[str, int]:
 
 def _kv_line(kv: KvBytes) -> str:
     return f"{_gib(kv.total)} (sliding {kv.sliding / GIB:.2f}, full {kv.full / GIB:.2f})"
+
+
+def _sequences(number: int) -> str:
+    return "1 sequence" if number == 1 else f"{number} sequences"
 
 
 def _gib(size: int) -> str:

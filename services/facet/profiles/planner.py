@@ -109,6 +109,7 @@ def _finish(footprint: Footprint, budget: Budget, fit: Fit, *, is_asked: bool) -
         max_model_len=fit.context_tokens,
         max_num_seqs=fit.sequences,
         max_num_batched_tokens=fit.batched_tokens,
+        steps_in_flight=layout.concurrent_batches,
         kv_dtype=fit.kv_dtype,
         depth_by_batch=clip_depths(profile.engine.depth_by_batch, fit.sequences),
         notes=tuple(notes),

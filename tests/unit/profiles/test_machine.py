@@ -42,6 +42,36 @@ def test_ram_is_the_tightest_limit_when_cgroups_are_nested(tmp_path: Path) -> No
     assert measured_ram(tmp_path) == Memory(8 * GIB, 6 * GIB)
 
 
+def test_ram_is_the_tightest_limit_when_cgroups_are_of_version_1(tmp_path: Path) -> None:
+    mount = "sys/fs/cgroup/memory"
+    files = {
+        "proc/self/cgroup": "9:cpu,cpuacct:/other\n4:memory:/pods/worker\n0::/\n",
+        f"{mount}/memory.limit_in_bytes": "9223372036854771712\n",
+        f"{mount}/memory.usage_in_bytes": f"{5 * GIB}\n",
+        f"{mount}/pods/worker/memory.limit_in_bytes": f"{8 * GIB}\n",
+        f"{mount}/pods/worker/memory.usage_in_bytes": f"{3 * GIB}\n",
+        f"{mount}/pods/worker/memory.stat": f"inactive_file 5\ntotal_inactive_file {1 * GIB}\n",
+    }
+    write(tmp_path, MEMINFO | files)
+
+    assert measured_ram(tmp_path) == Memory(8 * GIB, 6 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("mount", "limit", "line"),
+    [
+        ("sys/fs/cgroup", "memory.max", "0::/kubepods/pod/worker"),
+        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "4:memory:/kubepods/pod/worker"),
+    ],
+)
+def test_ram_is_the_containers_limit_when_the_path_is_its_hosts(
+    mount: str, limit: str, line: str, tmp_path: Path
+) -> None:
+    write(tmp_path, MEMINFO | {"proc/self/cgroup": line, f"{mount}/{limit}": f"{4 * GIB}\n"})
+
+    assert measured_ram(tmp_path) == Memory(4 * GIB, 4 * GIB)
+
+
 def test_nothing_is_measured_when_proc_does_not_tell(tmp_path: Path) -> None:
     assert measured_ram(tmp_path) is None
     assert measured_cpu_flags(tmp_path) is None

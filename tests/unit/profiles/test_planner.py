@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from facet.profiles.catalogue import PROFILES
+from facet.profiles.footprint import Footprint
 from facet.profiles.machine import TARGETS, Machine, exactly
+from facet.profiles.media_tokens import largest_item_tokens, least_batched_tokens
 from facet.profiles.plan import Plan
 from facet.profiles.planner import plan
-from facet.profiles.profile import GIB, Device, KvDtype
+from facet.profiles.profile import GIB, MIB, Device, KvDtype
 from facet.profiles.refusal import PlanRefusedError, RefusalReason
 
 pytestmark = pytest.mark.unit
@@ -43,6 +45,7 @@ def check(made: Plan) -> None:
         ("w4a16", 24, 32_768, 16),
         ("fp8", 24, 32_768, 8),
         ("bf16", 80, 131_072, 64),
+        ("w4a16-cpu", 12.6, 2048, 1),
         ("w4a16-cpu", 14.7, 8192, 1),
         ("w4a16-cpu", 15.6, 8192, 2),
         ("w4a16-cpu", 16, 8192, 2),
@@ -66,6 +69,39 @@ def test_a_worker_fits_when_its_pod_has_what_a_16_gib_node_offers() -> None:
     check(plan(PROFILES["w4a16-cpu"], pod))
 
 
+@pytest.mark.parametrize("name", ["w4a16-cpu", "nano-cpu"])
+def test_the_planned_length_fits_when_a_pod_has_what_its_profile_asks_for(name: str) -> None:
+    profile = PROFILES[name]
+    pod = Machine(ram=exactly(profile.resources.memory_limit_mib * MIB), is_shared=False)
+
+    made = plan(profile, pod)
+
+    check(made)
+    assert made.max_model_len == profile.engine.context_tokens
+
+
+def test_gateway_and_redis_fit_beside_the_worker_when_the_node_has_16_gib() -> None:
+    # 13.3 GiB of 16 can be allocated on GKE, and its DaemonSets take about 0.3.
+    pods = PROFILES["w4a16-cpu"].resources.memory_limit_mib * MIB
+
+    assert pods + 2 * 256 * MIB <= 13.0 * GIB
+
+
+def test_the_pool_holds_one_block_more_when_a_sequence_just_fits() -> None:
+    made = plan(PROFILES["w4a16-cpu"], machine("w4a16-cpu", 12.5, is_shared=False))
+    layout = Footprint.of(made.profile).kv(made.kv_dtype)
+
+    assert made.memory.kv_bytes >= made.memory.kv_at_admission.total + layout.null_block_bytes
+
+
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_two_of_the_largest_media_fit_a_step_when_a_profile_is_planned(name: str) -> None:
+    for step in PROFILES[name].engine.batched_tokens:
+        assert step >= max(2 * largest_item_tokens(), 2496)
+        # 32 frames: what vLLM counts for a video whose frames nobody limits.
+        assert least_batched_tokens() >= 2 * largest_item_tokens() > 32 * 70
+
+
 @pytest.mark.parametrize(
     ("name", "gib", "capability", "reason", "nearest"),
     [
@@ -74,8 +110,9 @@ def test_a_worker_fits_when_its_pod_has_what_a_16_gib_node_offers() -> None:
         ("bf16", 24, None, RefusalReason.LOAD_PEAK, "fp8"),
         ("bf16", 16, None, RefusalReason.LOAD_PEAK, "w4a16"),
         ("fp8", 24, (8, 0), RefusalReason.COMPUTE_CAPABILITY, "w4a16"),
-        ("w4a16-cpu", 12.6, None, RefusalReason.LOAD_PEAK, "nano-cpu"),
-        ("nano-cpu", 2, None, RefusalReason.MEMORY, None),
+        ("w4a16-cpu", 12.4, None, RefusalReason.MEMORY, "nano-cpu"),
+        ("w4a16-cpu", 11.6, None, RefusalReason.LOAD_PEAK, "nano-cpu"),
+        ("nano-cpu", 2.3, None, RefusalReason.LOAD_PEAK, None),
     ],
 )
 def test_a_profile_is_refused_with_the_nearest_when_it_cannot_start(

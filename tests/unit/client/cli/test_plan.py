@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from facet.client.cli.exit_codes import ExitCode
 
 pytestmark = pytest.mark.unit
 
-NANO = Path(__file__).parents[4] / "services/facet/nano/target"
+ROOT = Path(__file__).parents[4]
+NANO = ROOT / "services/facet/nano/target"
 
 
 def run(*argv: str) -> int:
@@ -41,6 +43,29 @@ def test_one_object_is_printed_when_json_is_asked_for(capsys: pytest.CaptureFixt
     parts = ("weights", "drafter", "runtime", "node", "activations", "kv_cache", "spare")
     assert sum(sizes[part] for part in parts) == sizes["usable"]
     assert made["engine_arguments"]["kv_cache_memory_bytes"] == sizes["kv_cache"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--profile", "w4a16", "--memory", "16GiB"),
+        ("--profile", "w4a16-cpu", "--memory", "16GiB"),
+        ("--profile", "w4a16-cpu", "--target", "gke-16"),
+        ("--profile", "fp8", "--memory", "24GiB"),
+        ("--profile", "bf16", "--memory", "80GiB"),
+    ],
+)
+def test_documented_fields_are_printed_when_the_machine_is_one_of_those_served(
+    argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*argv, "--json") == ExitCode.OK
+
+    made = json.loads(capsys.readouterr().out)
+    documented = (ROOT / "docs/planning.md").read_text().partition("## Fields of --json")[2]
+    assert set(made) == set(re.findall(r"^\| `(\w+)`", documented, re.MULTILINE))
+    assert made["fits"] is True
+    assert made["steps_in_flight"] == (1 if made["device"] == "cpu" else 2)
+    assert made["memory_bytes"]["spare"] >= 0
 
 
 def test_the_refusal_is_one_line_and_an_object_when_it_does_not_fit(

@@ -532,7 +532,7 @@ def test_every_kind_of_the_templates_must_be_rendered(chart: Path) -> None:
     assert "Job" in sources.template_kinds()
 
 
-def test_the_command_ends_in_one_line_of_json_that_agrees_with_its_exit_status() -> None:
+def test_the_command_ends_in_one_line_of_json_without_a_failure() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tools.deploy_check"],
         cwd=ROOT,
@@ -544,8 +544,8 @@ def test_the_command_ends_in_one_line_of_json_that_agrees_with_its_exit_status()
 
     (line,) = done.stdout.splitlines()
     result = json.loads(line)
-    assert done.returncode == (1 if result["failures"] else 0), done.stderr
-    assert result["failures"] == len(result["failed"])
+    assert done.returncode == 0, done.stderr
+    assert (result["failures"], result["failed"]) == (0, [])
     assert result["checks"]["network"] > 1000
     assert result["checks"]["golden"] == len(list(golden.GOLDEN.glob("*.yaml")))
     assert sum(result["kinds"].values()) == sum(

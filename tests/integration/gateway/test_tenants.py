@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,6 +18,7 @@ from facet.gateway.api_keys import ApiKey, KeyFileAuthenticator
 from facet.gateway.authenticator import Principal
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import failure_of, generation_id_of, rest_of, streamed
+from tests.support.conditions import until
 
 pytestmark = pytest.mark.integration
 
@@ -57,6 +59,31 @@ async def test_tenant_is_anonymous_when_metadata_name_one_on_loopback(bench: Ben
     await generation_id_of(call)
     job = await bench.worker.claim()
     assert job.envelope.tenant == "anonymous"
+
+
+async def test_stream_goes_on_and_attaching_is_refused_when_its_key_is_withdrawn(
+    benches: BenchMaker, tmp_path: Path
+) -> None:
+    keys = ("alice-key", "bob-key")
+    lines = [f"{key}:{hashlib.sha256(key.encode()).hexdigest()}\n" for key in keys]
+    file = tmp_path / "keys"
+    file.write_text("".join(lines))
+    bench = await benches.start(KeyFileAuthenticator.from_file(file))
+    call = bench.inference.StreamGenerateContent(streamed(), metadata=ALICE)
+    attach = AttachGenerationRequest(generation_id=await generation_id_of(call))
+    job = await bench.worker.claim()
+    file.write_text(lines[1])
+
+    async def is_refused() -> bool:
+        try:
+            await bench.inference.AttachGeneration(attach, metadata=ALICE, timeout=0.2).read()
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.UNAUTHENTICATED
+        return False
+
+    await until(is_refused)
+    await job.finish()
+    assert len(await rest_of(call)) == 1
 
 
 @pytest.mark.parametrize(

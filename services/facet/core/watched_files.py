@@ -29,13 +29,14 @@ class WatchedFiles(Generic[_Value]):
         self._paths = tuple(paths)
         self._load = load
         self._lock = threading.Lock()
-        self._marks = self._look()
+        self._marks: Sequence[_Mark] | None = self._look()
         self._value = load()
+        self._told = ""
 
     def value(self) -> _Value:
         """The value of the files as they are, or of the last ones that were good.
 
-        Why others are not is logged once for each change of them.
+        Why others are not is logged once. Files that cannot be read are tried again.
         """
         with self._lock:
             marks = self._look()
@@ -49,8 +50,14 @@ class WatchedFiles(Generic[_Value]):
         try:
             self._value = self._load()
         except (OSError, ValueError) as error:
-            _log.error("changed files are not used, what they held before is", why=str(error))
+            if isinstance(error, OSError):
+                # It may pass, and the files may not change again.
+                self._marks = None
+            if str(error) != self._told:
+                self._told = str(error)
+                _log.error("changed files are not used, what they held before is", why=self._told)
         else:
+            self._told = ""
             _log.info("changed files are in use", files=paths)
 
     def _look(self) -> tuple[_Mark, ...]:

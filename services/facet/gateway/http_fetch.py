@@ -26,14 +26,21 @@ def fetcher(url: str, *, max_bytes: int) -> Callable[[], bytes]:
     host, is_https = parts.hostname or "", parts.scheme == "https"
     if not host or not (is_https or (parts.scheme == "http" and _is_loopback_host(host))):
         raise ValueError(f"{url}: want an https URL (http on this machine only)")
-    port = parts.port or (443 if is_https else 80)
+    default_port = 443 if is_https else 80
+    port = parts.port or default_port
+    # As the server is named in `Host`.
+    name = f"[{host}]" if ":" in host else host
+    authority = name if port == default_port else f"{name}:{port}"
     path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
 
     def fetch() -> bytes:
         try:
             with closing(socket.create_connection((host, port), FETCH_SECONDS)) as raw:
                 return _within_time(
-                    raw, lambda: _get(raw, host, path, is_https=is_https, max_bytes=max_bytes)
+                    raw,
+                    lambda: _get(
+                        raw, host if is_https else "", authority, path, max_bytes=max_bytes
+                    ),
                 )
         except HTTPException as error:
             raise OSError(f"the server answered no HTTP: {type(error).__name__}") from error
@@ -67,13 +74,15 @@ def _within_time(raw: socket.socket, get: Callable[[], bytes]) -> bytes:
     return content
 
 
-def _get(raw: socket.socket, host: str, path: str, *, is_https: bool, max_bytes: int) -> bytes:
-    with closing(HTTPConnection(host)) as connection:
+def _get(raw: socket.socket, tls_host: str, authority: str, path: str, *, max_bytes: int) -> bytes:
+    """Over TLS where the certificate is to be one of `tls_host`."""
+    with closing(HTTPConnection("")) as connection:
         connection.sock = raw
-        if is_https:
+        if tls_host:
             context = ssl.create_default_context()
-            connection.sock = context.wrap_socket(raw, server_hostname=host)
-        connection.request("GET", path, headers={"Accept": "application/json"})
+            connection.sock = context.wrap_socket(raw, server_hostname=tls_host)
+        headers = {"Accept": "application/json", "Host": authority}
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         if response.status != HTTPStatus.OK:
             raise OSError(f"the server answered {response.status}")

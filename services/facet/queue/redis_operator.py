@@ -12,7 +12,8 @@ from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
 from facet.queue.redis_side import RedisSide, batches
 from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, SweepResult, UsagePage
 
-_STREAM_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+# Longer numbers are none that Redis takes.
+_STREAM_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 _LETTERS_PER_CALL = 20
 """Each costs a dozen commands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from facet.queue.answers import invalid_page
@@ -112,7 +113,7 @@ class ShardedOperator(ShardedSide):
     async def usage(self, *, since_ms: int, until_ms: int, page: str, limit: int) -> UsagePage:
         """See `Operator.usage`: shard by shard, also those that are not served any more."""
         shard, _, place = page.rpartition("/") if page else ("0", "", "")
-        if not shard.isdecimal():
+        if not re.fullmatch("[0-9]{1,3}", shard):
             raise invalid_page()
         records: list[UsageRecord] = []
         for at in await self._shards.recorded():

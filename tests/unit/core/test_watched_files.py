@@ -64,6 +64,20 @@ def test_the_last_good_value_stays_and_is_told_once_when_a_change_is_bad(path: P
     assert [entry["log_level"] for entry in logs] == ["error", "error", "info"]
 
 
+def test_files_are_tried_again_when_they_could_not_be_read_once(path: Path) -> None:
+    number = Number(path)
+    failures = [OSError("too many open files")]
+
+    def load() -> int:
+        if path.read_text() == "22" and failures:
+            raise failures.pop()
+        return number.load()
+
+    watched = WatchedFiles([path], load)
+    path.write_text("22")
+    assert [watched.value() for _ in range(2)] == [1, 22]
+
+
 def test_nothing_is_made_when_the_files_are_bad_from_the_start(path: Path) -> None:
     path.write_text("none")
     with pytest.raises(ValueError, match="none"):

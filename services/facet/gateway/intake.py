@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -119,7 +120,12 @@ class Intake:
             call.tenant, request.request_id, is_limited=terms.quota.is_limited
         )
         holder = MediaHolder(generation_id, call.tenant, terms.max_media_bytes or 0)
-        media = await self._store_media(request, holder, life_seconds + retention_seconds)
+        media: list[MediaItem] = []
+        try:
+            await self._store_media(request, holder, life_seconds + retention_seconds, media)
+        except FacetError:
+            await self._release((item.key for item in media), holder)
+            raise
         submission = self._submission(
             generation_id,
             request,
@@ -155,16 +161,16 @@ class Intake:
             # It may be accepted.
             raise
         except FacetError:
-            await self._release(submission, holder)
+            await self._release(submission.media_keys, holder)
             raise
         if submitted.generation_id != submission.generation_id:
-            await self._release(submission, holder)
+            await self._release(submission.media_keys, holder)
         return submitted
 
-    async def _release(self, submission: Submission, holder: MediaHolder) -> None:
+    async def _release(self, keys: Iterable[str], holder: MediaHolder) -> None:
         # What is not released lapses.
         with suppress(StoreUnavailableError):
-            await self._media.release(submission.media_keys, holder)
+            await self._media.release(keys, holder)
 
     def _retention_seconds(self, request: GenerationRequest, terms: Terms) -> float:
         seconds = self._limits.retention_seconds
@@ -181,9 +187,13 @@ class Intake:
         return min(max(remaining, 0.001), self._limits.max_deadline_seconds)
 
     async def _store_media(
-        self, request: GenerationRequest, holder: MediaHolder, life_seconds: float
-    ) -> list[MediaItem]:
-        items = []
+        self,
+        request: GenerationRequest,
+        holder: MediaHolder,
+        life_seconds: float,
+        stored: list[MediaItem],
+    ) -> None:
+        """Fills `stored`, also when it fails."""
         for content in request.contents:
             for part in content.parts:
                 if not part.HasField("inline_data"):
@@ -200,8 +210,7 @@ class Intake:
                     item.key, data, life_seconds=int(life_seconds) + 1, holder=holder
                 )
                 part.media.media_id = item.key
-                items.append(item)
-        return items
+                stored.append(item)
 
     def _submission(
         self,

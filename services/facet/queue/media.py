@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Self
 
 from redis.crc import key_slot
+from redis.exceptions import NoScriptError
 
 from facet.core.errors import StoreFullError
 from facet.core.media_store import MediaHolder
@@ -67,7 +68,7 @@ class RedisMediaStore:
             if holder is not None:
                 # Before the look: what is held is not deleted any more.
                 await self._evaluate(
-                    "hold_media", slot, (), name, life_seconds * 1000, holder.generation_id
+                    "hold_media", slot, (name,), name, life_seconds * 1000, holder.generation_id
                 )
             left_seconds = await self._router.execute(slot, "TTL", name)
             if left_seconds >= life_seconds:
@@ -114,10 +115,13 @@ class RedisMediaStore:
         self, script: str, slot: int, keys: Sequence[str], name: str, *arguments: Argument
     ) -> Any:
         """Run a script on the holders of a medium, and on other keys of its slot."""
-        text, holders = self._scripts[script].text, media_holders_name(name)
-        return await self._router.execute(
-            slot, "EVAL", text, 1 + len(keys), holders, *keys, *arguments
-        )
+        found, holders = self._scripts[script], media_holders_name(name)
+        call = ("EVALSHA", found.sha, 1 + len(keys), holders, *keys, *arguments)
+        try:
+            return await self._router.execute(slot, *call)
+        except NoScriptError:
+            await self._router.execute(slot, "SCRIPT LOAD", found.text)
+            return await self._router.execute(slot, *call)
 
     async def _make_room(
         self, key: str, size_bytes: int, life_seconds: int, holder: MediaHolder | None

@@ -115,10 +115,16 @@ async def test_submission_succeeds_when_it_waited_as_long_as_it_was_told(
     benches: BenchMaker, write: Write
 ) -> None:
     bench = await benches.start(tenants_file=write({"requests_per_minute": 60}))
-    for _ in range(60):
-        await submitted(bench)
-    began = time.monotonic()
-    wait_seconds = await refused(bench, "requests_per_minute")
+    # A place comes back each second, so that a slow machine may take a few more.
+    wait_seconds = 0.0
+    for taken in range(120):
+        began = time.monotonic()
+        try:
+            await submitted(bench)
+        except grpc.aio.AioRpcError as error:
+            wait_seconds = wait_of(error, "requests_per_minute")
+            assert taken >= 60
+            break
     assert 0 < wait_seconds <= 1
     await asyncio.sleep(max(0, wait_seconds - (time.monotonic() - began)))
     await submitted(bench)
@@ -224,6 +230,21 @@ async def test_later_limits_hold_when_the_file_changes(benches: BenchMaker, writ
 def with_image(data: bytes, **fields: Any) -> GenerationRequest:
     part = Part(inline_data=Blob(mime_type="image/png", data=data))
     return GenerationRequest(contents=[Content(parts=[part, Part(text="what?")])], **fields)
+
+
+async def test_stored_media_are_released_when_a_later_one_of_the_request_is_refused(
+    benches: BenchMaker, write: Write
+) -> None:
+    bench = await benches.start(tenants_file=write({"max_media_bytes": len(PNG) + 10}))
+    both = with_image(PNG)
+    both.contents.extend(with_image(PNG_OF_ANOTHER_SIZE).contents)
+    error = await error_of(
+        bench.inference.SubmitGeneration(pb.SubmitGenerationRequest(request=both))
+    )
+    wait_of(error, "max_media_bytes")
+    # All of the room is there again.
+    alone = pb.SubmitGenerationRequest(request=with_image(PNG_OF_ANOTHER_SIZE))
+    await bench.inference.SubmitGeneration(alone)
 
 
 async def test_media_are_refused_when_a_tenant_has_as_many_bytes_as_it_may(

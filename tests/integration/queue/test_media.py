@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from facet.core.errors import StoreFullError, StoreUnavailableError
+from facet.core.media_store import MediaHolder
 from facet.queue.limits import MAX_BATCH
 from facet.queue.media import RedisMediaStore
 from tests.support.conditions import until
@@ -139,3 +140,23 @@ async def test_bytes_are_counted_once_when_many_put_the_same(redis_server: Redis
         await stores[1].put("third", b"c", life_seconds=60)
     for each in stores:
         await each.close()
+
+
+async def test_bytes_stay_when_a_release_without_holders_stored_them(
+    store: RedisMediaStore,
+) -> None:
+    holder = MediaHolder("g-0-2", "acme")
+    await store.put("key", BYTES, life_seconds=60)
+    await store.put("key", BYTES, life_seconds=30, holder=holder)
+    await store.release(["key"], holder)
+    assert await store.get("key") == BYTES
+
+
+async def test_bytes_go_when_their_last_holder_releases_them(store: RedisMediaStore) -> None:
+    holders = [MediaHolder(f"g-0-{i}", "acme") for i in range(2)]
+    for holder in holders:
+        await store.put("key", BYTES, life_seconds=60, holder=holder)
+    await store.release(["key"], holders[0])
+    assert await store.get("key") == BYTES
+    await store.release(["key"], holders[1])
+    assert await store.get("key") is None

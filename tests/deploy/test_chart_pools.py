@@ -76,8 +76,20 @@ def test_a_pool_wins_over_the_common_values(render: Renderer) -> None:
     )
 
     assert chart.env(ONE)["FACET_WORKER_DRAIN_SECONDS"] == "0"
-    assert chart.container(ONE)["resources"] == resources
+    # What it does not name is the profile's.
+    assert chart.container(ONE)["resources"] == {
+        "requests": {"cpu": "9", "memory": "6Gi"},
+        "limits": resources["limits"],
+    }
     assert chart[ONE]["spec"]["replicas"] == 0
+
+
+def test_the_gpu_stays_when_a_pool_names_other_resources(render: Renderer) -> None:
+    chart = pooled(render, {"profile": "w4a16", "resources": {"requests": {"memory": "16Gi"}}})
+
+    resources = chart.container(ONE)["resources"]
+    assert resources["requests"]["memory"] == "16Gi"
+    assert resources["limits"]["nvidia.com/gpu"] == "1"
 
 
 def test_weights_are_read_from_the_volume_when_there_is_one(render: Renderer) -> None:

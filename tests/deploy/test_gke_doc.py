@@ -84,7 +84,7 @@ def test_every_secret_of_the_values_is_made() -> None:
     wanted = set()
     for path in helm.values_files():
         if path.name.startswith(("gke-", "default-")):
-            wanted |= set(re.findall(r"(?:existingSecret|tokenSecret): ([\w-]+)", path.read_text()))
+            wanted |= set(re.findall(r"\w*[sS]ecret: ([\w-]+)", path.read_text()))
 
     assert wanted <= made
 

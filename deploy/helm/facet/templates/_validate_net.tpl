@@ -57,12 +57,12 @@
 {{- if and (not .tlsSecret) (or (eq .class "nginx") (not .annotations)) -}}
 {{- fail "ingress: clients speak HTTP/2 with TLS alone: set ingress.tlsSecret, or for class gce ingress.annotations with a managed or pre-shared certificate" -}}
 {{- end -}}
+{{- if $values.gateway.tls.clientCaSecret -}}
+{{- fail "ingress: load balancers show pods no certificate: leave gateway.tls.clientCaSecret empty" -}}
+{{- end -}}
 {{- if eq .class "gce" -}}
 {{- if eq $values.tls.mode "none" -}}
 {{- fail "ingress: Google's load balancers speak HTTP/2 to pods with TLS alone: set tls.mode to secrets or certManager" -}}
-{{- end -}}
-{{- if $values.gateway.tls.clientCaSecret -}}
-{{- fail "ingress: Google's load balancers show pods no certificate: leave gateway.tls.clientCaSecret empty" -}}
 {{- end -}}
 {{- if lt (int .timeoutSeconds) (int $values.gateway.maxDeadlineSeconds) -}}
 {{- fail "ingress: timeoutSeconds would end streams before gateway.maxDeadlineSeconds does: raise it, or lower that" -}}

@@ -15,10 +15,19 @@ from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration
 
+REPLICATED_SECONDS = 10.0
+
 
 def replicate(server: RedisServer, *place: str | int) -> None:
     with Redis(port=server.port, protocol=2, driver_info=None) as client:
         client.execute_command("REPLICAOF", *place)
+
+
+def reach_replica(primary: RedisServer) -> None:
+    """Return when the replica holds all that was written until now."""
+    with Redis(port=primary.port, protocol=2, driver_info=None) as client:
+        client.set("barrier", 1)
+        assert client.wait(1, int(REPLICATED_SECONDS * 1000)) == 1
 
 
 async def assert_refuses(crowd: Crowd) -> None:
@@ -47,6 +56,8 @@ async def test_streams_go_on_at_the_replica_when_it_is_promoted_after_the_primar
     async with open_house(url) as house:
         running = house.crowd.ask(6)
         await under_way(running)
+        # A replica that knows none of the requests is another store: they would be told as lost.
+        await asyncio.to_thread(reach_replica, own_redis_server)
         await asyncio.to_thread(own_redis_server.kill)
         await assert_refuses(house.crowd)
         replicate(replica, "NO", "ONE")

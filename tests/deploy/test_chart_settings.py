@@ -12,8 +12,8 @@ import pytest
 
 from facet.core.settings import ServiceSettings
 from facet.gateway.api_keys import KeyFileAuthenticator
-from facet.gateway.app import queue_limits
 from facet.gateway.authenticator import Principal
+from facet.gateway.queues import queue_limits
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.tenants import Tenants
 from facet.queue.limits import QueueLimits

@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from facet.core.errors import FacetError, InternalError, NotServedError, StoreUnavailableError
+from facet.gateway.measures import measured_call
 from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
 
@@ -66,9 +67,12 @@ def _not_served(method: str) -> Handler:
 
 
 def _guarded(method: str, behaviour: Any) -> Behaviour:
+    name = method.removeprefix("/")
+
     async def guarded(request: Any, context: Context) -> Any:
         try:
-            return await behaviour(request, context)
+            with measured_call(name):
+                return await behaviour(request, context)
         except FacetError as error:
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.

@@ -6,13 +6,13 @@ from facet.core.telemetry.metrics import TOKEN_BUCKETS, WAIT_BUCKETS, WHOLE_BUCK
 
 GATEWAY = Catalogue(
     "Gateway",
-    "Told by every gateway, all its processes together. `reason` is `OK` or a reason of "
-    "`docs/errors.md`; `CANCELLED` also counts callers that went away.",
+    "Told by every gateway, all its processes together. `reason` is `OK` or one of `errors.md`; "
+    "`CANCELLED` also counts callers that went away, `REFUSED` health of unknown services.",
 )
 
 CALLS = GATEWAY.counter(
     "facet_gateway_calls_total",
-    "Calls that ended, by method and reason, refused ones included.",
+    "Calls of methods that are served, by how they ended.",
     ("method", "reason"),
 )
 REQUESTS = GATEWAY.counter(
@@ -26,15 +26,15 @@ OPEN_CALLS = GATEWAY.gauge(
 )
 FIRST_TOKEN = GATEWAY.histogram(
     "facet_gateway_time_to_first_token_seconds",
-    "From the arrival of a call that generates to the delivery of the first event behind "
+    "From the arrival of a call that generates to the first event that it gets behind "
     "`started`; queue, media and prefill included.",
     WAIT_BUCKETS,
     ("model", "class"),
 )
 INTER_TOKEN = GATEWAY.histogram(
     "facet_gateway_inter_token_seconds",
-    "Between two deliveries to one reader. Each brings what one engine step made, or several where "
-    "the reader was behind.",
+    "Between two deliveries of a call. Each brings what one engine step made, or several where the "
+    "caller is behind.",
     TOKEN_BUCKETS,
     ("model",),
 )
@@ -45,22 +45,19 @@ REQUEST_SECONDS = GATEWAY.histogram(
     ("model", "class"),
 )
 DELIVERIES = GATEWAY.counter(
-    "facet_gateway_deliveries_total", "Messages with events given to readers.", ("model",)
+    "facet_gateway_deliveries_total",
+    "Batches of events that calls got, to write them or to fold them into a unary answer.",
+    ("model",),
 )
 DELIVERED_EVENTS = GATEWAY.counter(
     "facet_gateway_delivered_events_total",
-    "Events in them: divided by the deliveries, how many were merged.",
+    "Events in them; divided by the deliveries, how many are merged.",
     ("model",),
 )
 RESUMES = GATEWAY.counter(
     "facet_gateway_resumes_total",
-    "Further attempts that answers took, as the ends tell that were delivered.",
+    "Further attempts that it took, told by the ends that are delivered.",
     ("model",),
-)
-ATTACHED = GATEWAY.counter(
-    "facet_gateway_attached_readers_total",
-    "Readers that took a generation up, at its beginning or further on.",
-    ("model", "place"),
 )
 MEDIA_BYTES = GATEWAY.counter(
     "facet_gateway_media_bytes_total",
@@ -71,11 +68,6 @@ QUOTA_REFUSALS = GATEWAY.counter(
     "facet_gateway_quota_refusals_total",
     "Requests refused with QUOTA_EXCEEDED, by the limit that was reached.",
     ("tenant", "limit"),
-)
-STREAMS_HELD = GATEWAY.counter(
-    "facet_gateway_store_outages_total",
-    "Times that streams were held because the store was away.",
-    ("model",),
 )
 PROCESSES = GATEWAY.told(
     "facet_gateway_processes", "Processes of this gateway that serve, out of those configured."

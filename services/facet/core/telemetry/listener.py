@@ -41,11 +41,15 @@ def serving_metrics(
         return
     host, _, port = listen.rpartition(":")
     server = _Server(host.strip("[]"), int(port), _application(registries, is_serving))
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    # Without a timeout it sleeps until somebody comes.
+    thread = threading.Thread(
+        target=server.serve_forever, args=(None,), name="metrics", daemon=True
+    )
     thread.start()
     try:
         yield f"{host}:{server.server_port}"
     finally:
+        server.socket.shutdown(socket.SHUT_RDWR)
         server.shutdown()
         server.server_close()
         thread.join()

@@ -11,6 +11,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from facet.core.telemetry.processes import keep_values_in_slot
+
+keep_values_in_slot()
 # Another series for every one of ours, of which nothing here makes use.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 

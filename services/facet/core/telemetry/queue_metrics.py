@@ -32,9 +32,3 @@ LEASES = QUEUE.told("facet_queue_leases", "Requests that workers hold by a lease
 DEAD_LETTERS = QUEUE.told(
     "facet_queue_dead_letters", "Requests that were given up and are kept.", ("model",)
 )
-READ_AT = QUEUE.told(
-    "facet_queue_read_timestamp_seconds",
-    "When the store told all this last, by the gateway's clock; it stands still while the store is "
-    "away.",
-    ("model",),
-)

@@ -24,5 +24,5 @@ SWEPT = STORE.counter(
     "facet_store_swept_requests_total",
     "Requests that sweeps of this process ended or put back, by what had happened: expired, reaped "
     "(their worker was lost), abandoned (their readers were gone), dead_lettered.",
-    ("model", "what"),
+    ("what",),
 )

@@ -43,7 +43,7 @@ ATTEMPT_SECONDS = WORKER.histogram(
 )
 ATTEMPTS = WORKER.counter(
     "facet_worker_attempts_total",
-    "Attempts by how they ended: OK, a reason of docs/errors.md, LEASE_LOST (cancelled, expired, "
+    "Attempts by how they ended: OK, a reason of errors.md, LEASE_LOST (cancelled, expired, "
     "or taken over), HANDED_BACK, ENGINE_DIED.",
     (*_OWN, "class", "reason"),
 )

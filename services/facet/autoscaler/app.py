@@ -17,6 +17,9 @@ from pydantic import ValidationError
 from facet.autoscaler.holding_scaler import REASON, HoldingScaler
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.core.logs import configure_logs
+from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
+from facet.core.telemetry.exposition import registry_of
+from facet.core.telemetry.listener import serving_metrics
 
 _STOP_SECONDS = 1.0
 """Calls that still run may end for so long; KEDA repeats what was cut."""
@@ -59,6 +62,15 @@ async def serve(settings: AutoscalerSettings) -> None:
             health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
             address = await stack.enter_async_context(_listening(server, settings.health_listen))
             ready += f" health={address}"
+        address = stack.enter_context(
+            serving_metrics(
+                settings.metrics_listen,
+                {"/metrics": registry_of(AUTOSCALER)},
+                is_serving=lambda: True,
+            )
+        )
+        if address:
+            ready += f" metrics={address}"
         _log.warning("autoscaler.holding", reason=REASON)
         sys.stdout.write(f"{ready}\n")
         sys.stdout.flush()

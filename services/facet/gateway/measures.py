@@ -17,7 +17,7 @@ from facet.core.telemetry import gateway_metrics
 from facet.core.telemetry.metrics import MAX_TENANTS, BoundedLabel
 from facet.gateway.framing import event_frames
 from facet.gateway.subscription import Batch
-from facet.queue.values import Priority
+from facet.queue.values import class_label
 
 OK = "OK"
 CANCELLED = "CANCELLED"
@@ -51,7 +51,7 @@ def measured(request: GenerationRequest, tenant: str) -> Iterator[Reading]:
         raise
     finally:
         model = request.model if request.model in CARDS else ""
-        kind, name = class_name(request.priority), _TENANTS.of(tenant)
+        kind, name = class_label(request.priority), _TENANTS.of(tenant)
         gateway_metrics.REQUESTS.labels(model, kind, name, _reason_of(error)).inc()
         if isinstance(error, QuotaExceededError):
             limit = error.metadata.get("bound", "")
@@ -88,7 +88,7 @@ class Reading:
         self._of_model = _of_model(model)
         self._next_offset = next_offset
         if priority is not None:
-            self._timings = _timings(model, class_name(priority))
+            self._timings = _timings(model, class_label(priority))
 
     def delivered(self, batch: Batch, next_offset: int) -> None:
         """A batch that ends at an offset was handed on."""
@@ -116,15 +116,6 @@ class Reading:
         (event,) = StreamGenerateContentResponse.FromString(frame).events
         if event.finished.timings.attempts > 1:
             self._of_model.resumes.inc(event.finished.timings.attempts - 1)
-
-
-def class_name(priority: int) -> str:
-    """The label of a class; the default's for none."""
-    try:
-        return Priority(priority or Priority.STANDARD).name.lower()
-    except ValueError:
-        # The request is about to be refused for it.
-        return Priority.STANDARD.name.lower()
 
 
 class _OfModel:

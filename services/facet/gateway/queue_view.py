@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from facet.core.errors import StoreUnavailableError
 from facet.core.telemetry import queue_metrics
 from facet.queue.port import Observer
+from facet.queue.values import class_label
 from facet.queue.views import Depth
 
 PERIOD_SECONDS = 2.0
@@ -67,7 +68,7 @@ class QueueView(Collector):
             if until < now:
                 continue
             for priority, each in depth.classes.items():
-                labels = (model, priority.name.lower())
+                labels = (model, class_label(priority))
                 waiting.add_metric(labels, each.requests)
                 cost.add_metric(labels, each.tokens)
                 oldest.add_metric(labels, each.oldest_ms / 1000)

@@ -20,13 +20,17 @@ def registry_of(*collectors: Collector) -> CollectorRegistry:
     return registry
 
 
-class Renamed(Collector):
-    """The metrics of another library, without the colons that Prometheus keeps for its rules."""
+class Foreign(Collector):
+    """The metrics of another library, which keeps them in a registry of its own."""
 
-    def __init__(self, origin: CollectorRegistry, prefix: str) -> None:
-        """`prefix` is what their names begin with, `vllm:`."""
+    def __init__(self, origin: CollectorRegistry, prefix: str, *, renames: bool) -> None:
+        """`prefix` is what their names begin with.
+
+        With `renames` they get `_` for the colons that Prometheus keeps for its rules.
+        """
         self._origin = origin
         self._prefix = prefix
+        self._renames = renames
 
     def describe(self) -> list[Metric]:
         """Nothing: what they are is known when they are collected."""
@@ -37,12 +41,12 @@ class Renamed(Collector):
         for family in self._origin.collect():
             if not family.name.startswith(self._prefix):
                 continue
-            renamed = Metric(_plain(family.name), family.documentation, family.type)
-            renamed.samples = [
-                sample._replace(name=_plain(sample.name)) for sample in family.samples
-            ]
-            yield renamed
+            yield _renamed(family) if self._renames else family
 
 
-def _plain(name: str) -> str:
-    return name.replace(":", "_")
+def _renamed(family: Metric) -> Metric:
+    renamed = Metric(family.name.replace(":", "_"), family.documentation, family.type)
+    renamed.samples = [
+        sample._replace(name=sample.name.replace(":", "_")) for sample in family.samples
+    ]
+    return renamed

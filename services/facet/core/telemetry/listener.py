@@ -40,7 +40,10 @@ def serving_metrics(
         yield ""
         return
     host, _, port = listen.rpartition(":")
-    server = _Server(host.strip("[]"), int(port), _application(registries, is_serving))
+    try:
+        server = _Server(host.strip("[]"), int(port), _application(registries, is_serving))
+    except OSError as error:
+        raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
     # Without a timeout it sleeps until somebody comes.
     thread = threading.Thread(
         target=server.serve_forever, args=(None,), name="metrics", daemon=True

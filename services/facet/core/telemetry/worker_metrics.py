@@ -44,7 +44,7 @@ ATTEMPT_SECONDS = WORKER.histogram(
 ATTEMPTS = WORKER.counter(
     "facet_worker_attempts_total",
     "Attempts by how they ended: OK, a reason of errors.md, LEASE_LOST (cancelled, expired, "
-    "or taken over), HANDED_BACK, ENGINE_DIED.",
+    "or taken over), HANDED_BACK, ENGINE_DIED (all that its worker had).",
     (*_OWN, "class", "reason"),
 )
 TOKENS = WORKER.counter(
@@ -69,9 +69,6 @@ HELD = WORKER.gauge(
 RUNNING = WORKER.gauge("facet_worker_running_sequences", "Candidates inside the engine.", _OWN)
 KV_USE = WORKER.gauge(
     "facet_worker_kv_cache_use_ratio", "Share of the KV cache in use.", _OWN, mode="livemax"
-)
-STEPS = WORKER.counter(
-    "facet_worker_engine_steps_total", "Steps of the engine, whatever requests they were for.", _OWN
 )
 PREFIX_ASKED = WORKER.counter(
     "facet_worker_prefix_cache_asked_tokens_total",

@@ -33,7 +33,7 @@ def serving_metrics(
     """Serve while the context is open; yields the bound `host:port`.
 
     `registries` are by path. `/health` answers 200 while `is_serving`, which is asked in another
-    thread, else 503. GET and HEAD alone are answered. An empty `listen` serves nothing and yields
+    thread, else 503. GET alone is answered. An empty `listen` serves nothing and yields
     "". Errors: OSError when the address cannot be bound.
     """
     if not listen:
@@ -113,8 +113,8 @@ def _application(
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _say(start, "405 Method Not Allowed", "GET or HEAD\n")
+        if environ["REQUEST_METHOD"] != "GET":
+            return _say(start, "405 Method Not Allowed", "GET\n")
         if path in pages:
             page: Iterable[bytes] = pages[path](environ, start)
             return page

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.conftest import Render, Renderer
+from tests.deploy.conftest import Render, Renderer, merged
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +62,34 @@ def test_probes_speak_to_the_plain_port_when_tls_is_on(render: Renderer) -> None
     assert volume["secret"]["secretName"] == "pair"
     assert "appProtocol" not in chart["Service/facet-gateway"]["spec"]["ports"][0]
     assert "Certificate/facet-gateway" not in chart
+
+
+def test_volumes_name_the_keys_that_a_given_secret_must_have(render: Renderer) -> None:
+    tested = {"test": {"apiKeySecret": "key"}}
+    shown = {"gateway": {"tls": {"existingSecret": "pair", "clientCaSecret": "clients"}}}
+    pods = [
+        render(merged(GIVEN, tested))["Pod/facet-test"]["spec"],
+        render(merged(GIVEN, shown)).pod(GATEWAY),
+        render(GIVEN).pod(REDIS),
+    ]
+
+    wanted = {
+        (volume["secret"]["secretName"], item["key"], item["path"])
+        for pod in pods
+        for volume in pod["volumes"]
+        if volume["name"] in {"tls", "client-ca"}
+        for item in volume["secret"]["items"]
+    }
+
+    assert wanted == {
+        (secret, key, key)
+        for secret, keys in (
+            ("pair", ("tls.crt", "tls.key", "ca.crt")),
+            ("clients", ("ca.crt",)),
+            ("redis-pair", ("tls.crt", "tls.key", "ca.crt")),
+        )
+        for key in keys
+    }
 
 
 def test_certificates_name_the_services_when_cert_manager_makes_them(render: Renderer) -> None:

@@ -42,6 +42,11 @@
 {{- if and $redis.embedded.enabled (or (ne $external.credentials "url") $external.passwordSecret $external.caSecret $external.certificateSecret) -}}
 {{- fail "redis: redis.external says how to reach a Redis of your own: set redis.embedded.enabled to false, or leave it as it is" -}}
 {{- end -}}
+{{- range $external.ports -}}
+{{- if and .endPort (lt (int .endPort) (int .port)) -}}
+{{- fail (printf "redis: external.ports ends at %d, below its port %d: swap them" (int .endPort) (int .port)) -}}
+{{- end -}}
+{{- end -}}
 {{- if ne (eq $external.credentials "file") (ne $external.passwordSecret "") -}}
 {{- fail "redis: external.credentials file and external.passwordSecret belong together: set both or none" -}}
 {{- end -}}

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+from facet.core.listener import bind
 from facet.gateway.health_service import HealthService
 from facet.gateway.interceptor import StatusInterceptor
-from facet.gateway.server import bind, server_options
+from facet.gateway.server import server_options
 
 MAX_MESSAGE_BYTES = 1 << 10
 MAX_METADATA_BYTES = 16 << 10

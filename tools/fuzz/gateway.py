@@ -42,6 +42,7 @@ UNHANDLED = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 CALL_SECONDS = 10.0
 WORKER_PAUSE_SECONDS = 0.002
 SWEEP_SECONDS = 0.02
+MAX_METADATA_BYTES = 16 << 10
 # How soon those who follow what was deleted meanwhile are told so goes by it.
 READER_GRACE_SECONDS = 0.3
 _OFFERS = Offers(envelope_versions=(1, 2), context_tokens=1 << 20, media="aiv")
@@ -103,7 +104,9 @@ class FuzzedGateway:
 
     async def _answered(self, method: str, context: _Context) -> grpc.StatusCode:
         details = _Details(method, context.invocation_metadata())
-        handler: Any = await StatusInterceptor().intercept_service(self._found, details)
+        handler: Any = await StatusInterceptor(MAX_METADATA_BYTES).intercept_service(
+            self._found, details
+        )
         behaviour = handler.stream_unary or handler.stream_stream
         try:
             answer = await behaviour(None, context)

@@ -81,6 +81,7 @@ async def serving_admin(
             max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
         max_open_calls=MAX_OPEN_CALLS,
+        max_metadata_bytes=MAX_METADATA_BYTES,
     )
     address = bind(server, listen, certificates)
     await server.start()

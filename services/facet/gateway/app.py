@@ -205,6 +205,7 @@ def compose(
             max_deadline_seconds=settings.max_deadline_seconds,
         ),
         max_open_calls=settings.max_open_calls,
+        max_metadata_bytes=settings.max_metadata_bytes,
     )
     monitor = ReadinessMonitor([queue for _, queue in queues], health, authenticator)
     return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator, tenants)

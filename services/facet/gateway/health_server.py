@@ -34,7 +34,7 @@ async def serving_health(listen: str, health: HealthService) -> AsyncIterator[st
             max_metadata_bytes=MAX_METADATA_BYTES,
             max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
-        interceptors=[StatusInterceptor()],
+        interceptors=[StatusInterceptor(MAX_METADATA_BYTES)],
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     server.add_generic_rpc_handlers((health.handler(),))

@@ -72,10 +72,11 @@ def create_server(
     options: Sequence[tuple[str, int]],
     *,
     max_open_calls: int,
+    max_metadata_bytes: int,
 ) -> grpc.aio.Server:
     """A server with the handlers and reflection of the named services; not started."""
     server = grpc.aio.server(
-        interceptors=[StatusInterceptor()],
+        interceptors=[StatusInterceptor(max_metadata_bytes)],
         options=list(options),
         maximum_concurrent_rpcs=CALLS_PER_OPEN_CALL * max_open_calls,
     )

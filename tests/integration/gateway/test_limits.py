@@ -13,6 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from facet.gateway import receiving, server
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.raw_http2 import (
+    CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
@@ -27,6 +28,7 @@ from tests.integration.gateway.raw_http2 import (
     call_headers,
     connected,
     frame,
+    literal,
 )
 from tests.integration.gateway.requests import next_of
 
@@ -164,6 +166,18 @@ async def test_connections_are_refused_when_there_are_too_many(
         async with connected(bench.address) as third:
             third.send(OPENING)
             assert await third.ended() == []
+    assert await serves(bench)
+
+
+async def test_call_is_refused_unread_when_its_metadata_come_in_many_frames(bench: Bench) -> None:
+    padding = b"".join(literal(f"x-{number}", "a" * 100) for number in range(100))
+    async with connected(bench.address) as connection:
+        connection.send(OPENING, frame(HEADERS, call_headers(WATCH), stream=1))
+        for _ in range(20):
+            connection.send(frame(CONTINUATION, padding, stream=1))
+        connection.send(frame(CONTINUATION, flags=END_HEADERS, stream=1))
+        refusal = await connection.first(HEADERS)
+        assert refusal.flags & END_STREAM
     assert await serves(bench)
 
 

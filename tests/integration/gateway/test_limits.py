@@ -176,7 +176,9 @@ async def test_call_is_refused_unread_when_its_metadata_come_in_many_frames(benc
         for _ in range(20):
             connection.send(frame(CONTINUATION, padding, stream=1))
         connection.send(frame(CONTINUATION, flags=END_HEADERS, stream=1))
-        refusal = await connection.first(HEADERS)
+        # Else its request would be waited for, for health_service.RECEIVE_SECONDS.
+        async with asyncio.timeout(2):
+            refusal = await connection.first(HEADERS)
         assert refusal.flags & END_STREAM
     assert await serves(bench)
 

@@ -33,6 +33,32 @@ def blocks(entries: list[Manifest]) -> list[str]:
     return [peer["ipBlock"]["cidr"] for rule in entries for peer in rule["to"] if "ipBlock" in peer]
 
 
+@pytest.mark.parametrize("component", ["gateway", "worker", "autoscaler"])
+def test_annotations_of_workload_identity_reach_the_accounts_that_pods_run_as(
+    render: Renderer, component: str
+) -> None:
+    given = {"iam.gke.io/gcp-service-account": "facet@example.iam.gserviceaccount.com"}
+    pools = [{"name": "one", "profile": "nano-cpu", "min": 1, "max": 2}]
+    chart = render(
+        {
+            "autoscaler": {"mode": "standalone"},
+            "pools": pools,
+            "serviceAccounts": {component: {"annotations": given}},
+        }
+    )
+    workload = "worker-one" if component == "worker" else component
+    account = chart.pod(f"Deployment/facet-{workload}")["serviceAccountName"]
+
+    annotated = {
+        name: manifest["metadata"].get("annotations")
+        for name, manifest in chart.manifests.items()
+        if manifest["kind"] == "ServiceAccount"
+    }
+    assert len(annotated) == 3
+    assert annotated.pop(f"ServiceAccount/{account}") == given
+    assert set(annotated.values()) == {None}
+
+
 @pytest.mark.parametrize("component", ["gateway", "worker", "autoscaler", "test"])
 def test_only_name_servers_are_asked_for_names(render: Renderer, component: str) -> None:
     pools = [{"name": "one", "profile": "nano-cpu", "min": 1, "max": 2}]

@@ -18,6 +18,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
+from facet.core.listener import bind
 from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
@@ -35,7 +36,7 @@ from facet.gateway.drain import drain
 from facet.gateway.erasure import Eraser
 from facet.gateway.health_server import serving_health
 from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
-from facet.gateway.health_service import HealthService, StoreMonitor
+from facet.gateway.health_service import HealthService, ReadinessMonitor
 from facet.gateway.http_health import serving_http_health
 from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
 from facet.gateway.inference_service import InferenceService
@@ -46,7 +47,7 @@ from facet.gateway.model_service import ModelService
 from facet.gateway.open_calls import OpenCalls
 from facet.gateway.processes import StartError, follow_supervisor
 from facet.gateway.queues import connect_queues
-from facet.gateway.server import bind, create_server, server_options
+from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervised import supervise
 from facet.gateway.supervision import keep_running
@@ -78,7 +79,7 @@ class Gateway:
     server: grpc.aio.Server
     catalogue: Catalogue
     health: HealthService
-    monitor: StoreMonitor
+    monitor: ReadinessMonitor
     open_calls: OpenCalls
     authenticator: Authenticator
     tenants: Tenants
@@ -229,8 +230,9 @@ def compose(
             max_deadline_seconds=settings.max_deadline_seconds,
         ),
         max_open_calls=settings.max_open_calls,
+        max_metadata_bytes=settings.max_metadata_bytes,
     )
-    monitor = StoreMonitor([queue for _, queue in queues], health)
+    monitor = ReadinessMonitor([queue for _, queue in queues], health, authenticator)
     return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator, tenants)
 
 
@@ -239,7 +241,7 @@ async def running(gateway: Gateway) -> AsyncIterator[str]:
     """Serve while the context is open; yields the bound `host:port` once health is known.
 
     On leaving, open calls are cut off unless they were drained. Errors: those of
-    `facet.gateway.server.bind`.
+    `facet.core.listener.bind`.
     """
     settings = gateway.settings
     address = bind(gateway.server, settings.listen, settings.certificates())
@@ -266,7 +268,7 @@ def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
 
 def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
     loops: list[tuple[str, Loop]] = [
-        ("store monitor", gateway.monitor.run),
+        ("readiness monitor", gateway.monitor.run),
         ("credentials", gateway.authenticator.run),
         ("tenants file", gateway.tenants.run),
     ]

@@ -55,11 +55,6 @@ class Processes(Collector):
         self._ready: set[int] = set()
         self._loops: list[asyncio.Task[None]] = []
 
-    @property
-    def are_serving(self) -> bool:
-        """Whether at least one serves."""
-        return bool(self._ready)
-
     async def start(self) -> None:
         """Return when all serve. Errors: StartError, after all have ended."""
         starts = [asyncio.create_task(self._start(slot)) for slot in range(self._count)]

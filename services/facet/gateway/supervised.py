@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from prometheus_client.registry import CollectorRegistry
 
 from facet.core.models import ModelCard
-from facet.core.tasks import cancel_all
 from facet.core.telemetry.processes import Together
 from facet.gateway.drain import LAST_WORDS_SECONDS
-from facet.gateway.health_service import HealthService, StoreMonitor
 from facet.gateway.processes import Processes
 from facet.gateway.queues import connect_queues
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.shared_ports import shared_port
-from facet.gateway.supervision import keep_running
 from facet.gateway.telling import telling
-from facet.queue.port import Observer
 from facet.queue.store import Store
+
+SERVING = "facet_gateway_serving"
 
 _SHARED = ("listen", "admin_listen", "health_listen", "http_health_listen")
 
@@ -46,37 +44,22 @@ async def supervise(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facet-gateway-")))
         environment = {f"FACET_GATEWAY_{name.upper()}": each for name, each in addresses.items()}
         processes = Processes(settings.processes, folder, environment)
-        registry = CollectorRegistry()
-        registry.register(Together(folder))
+        registry, together = CollectorRegistry(), Together(folder)
+        registry.register(together)
         registry.register(processes)
         queues = await connect_queues(settings, cards, store, stack)
-        health = await stack.enter_async_context(_health_of([queue for _, queue in queues]))
         by_model = {card.name: queue for card, queue in queues}
         addresses["metrics_listen"] = await stack.enter_async_context(
             telling(
                 settings.metrics_listen,
                 registry,
                 by_model,
-                is_serving=lambda: health.is_serving and processes.are_serving,
+                is_serving=lambda: together.live_sum(SERVING) > 0,
             )
         )
         await processes.start()
         try:
             announce(addresses)
             await stopped.wait()
-            health.drain()
         finally:
             await processes.stop(settings.drain_seconds + LAST_WORDS_SECONDS)
-
-
-@asynccontextmanager
-async def _health_of(queues: Sequence[Observer]) -> AsyncIterator[HealthService]:
-    """Serving while the store answers; kept while the context is open."""
-    health = HealthService(())
-    monitor = StoreMonitor(queues, health)
-    await monitor.check()
-    watching = asyncio.create_task(keep_running("store monitor", monitor.run))
-    try:
-        yield health
-    finally:
-        await cancel_all([watching])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def resolve(text: str, fetching: Fetching) -> Path:
             f"fetch it; start once where there is a network, or fill a "
             "directory by `facet weights pull --to DIR` and name it"
         )
-    with locked(_home(location, fetching.cache) / _LOCK, fetching.progress, fetching.stop):
+    with _locked(_home(location, fetching.cache), fetching):
         # Another process may have brought it meanwhile.
         if (found := fetching.cache.find(location)) is not None:
             return found
@@ -95,7 +96,7 @@ def copy_to(text: str, directory: Path, fetching: Fetching) -> Path:
     location = parse(text)
     if isinstance(location, Packaged | Directory):
         raise LocationError(f"{text}: these files are local; copy the folder itself")
-    with locked(directory / _LOCK, fetching.progress, fetching.stop):
+    with _locked(directory, fetching):
         known = record.read(directory)
         if known is None:
             _check_unused(directory)
@@ -113,6 +114,19 @@ def copy_to(text: str, directory: Path, fetching: Fetching) -> Path:
         record.Record(str(location), found.version, files).write(directory)
         _fetch(found, location, lambda file: directory / file.name, fetching)
     return _whole(directory, text)
+
+
+@contextmanager
+def _locked(directory: Path, fetching: Fetching) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(directory / _LOCK, fetching.progress, fetching.stop))
+        except OSError as error:
+            raise LocationError(
+                f"{directory} cannot be filled: {error.strerror} ({error.filename}); name another "
+                "folder, with FACET_WORKER_WEIGHTS_CACHE for the cache"
+            ) from error
+        yield
 
 
 def _check_unused(directory: Path) -> None:

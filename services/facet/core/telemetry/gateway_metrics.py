@@ -24,6 +24,9 @@ REQUESTS = GATEWAY.counter(
 OPEN_CALLS = GATEWAY.gauge(
     "facet_gateway_open_calls", "Calls under way that generate, wait or attach."
 )
+SERVING = GATEWAY.gauge(
+    "facet_gateway_serving", "Processes of this gateway whose health says SERVING."
+)
 FIRST_TOKEN = GATEWAY.histogram(
     "facet_gateway_time_to_first_token_seconds",
     "From the arrival of a call that generates to the first event that it gets behind "
@@ -70,5 +73,5 @@ QUOTA_REFUSALS = GATEWAY.counter(
     ("tenant", "limit"),
 )
 PROCESSES = GATEWAY.told(
-    "facet_gateway_processes", "Processes of this gateway that serve, out of those configured."
+    "facet_gateway_processes", "Processes that run; told by gateways of several."
 )

@@ -32,6 +32,12 @@ def highest(name: str, *by: str, where: str = "") -> str:
     return f"max{_by(by)} ({_series(_of_kind(name, 'gauge'), '', where)})"
 
 
+def slope(name: str, *by: str) -> str:
+    """How fast a gauge that several tell alike grows a second."""
+    series = _series(_of_kind(name, "gauge"), "", "")
+    return f"max{_by(by)} (deriv({series}[$__rate_interval]))"
+
+
 def mean(name: str, *by: str, where: str = "") -> str:
     """The mean of a gauge over those that tell it."""
     return f"avg{_by(by)} ({_series(_of_kind(name, 'gauge'), '', where)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.dashboards.panels import Dashboard, Line, Panel
-from tools.dashboards.queries import highest, increase, mean, rate, total
+from tools.dashboards.queries import highest, increase, mean, rate, slope, total
 from tools.dashboards.serving import quantiles
 
 _OUTPUT = 'direction="output"'
@@ -197,13 +197,31 @@ AUTOSCALING = Dashboard(
                     (Line(highest("facet_autoscaler_desired_replicas", "pool"), "{{pool}}"),),
                 ),
                 Panel(
-                    "There and ready",
-                    "Workers that each pool has, and those of them that claim.",
+                    "Pods by phase",
+                    "Up to ready, and terminating.",
                     "short",
                     (
-                        Line(highest("facet_autoscaler_replicas", "pool"), "{{pool}} there"),
-                        Line(total("facet_worker_ready", "pool"), "{{pool}} ready"),
+                        Line(
+                            highest("facet_autoscaler_pods", "pool", "phase"), "{{pool}} {{phase}}"
+                        ),
                     ),
+                ),
+                Panel(
+                    "Reasons",
+                    "Of its decisions; docs/autoscaling.md lists them.",
+                    "ops",
+                    (
+                        Line(
+                            rate("facet_autoscaler_reasons_total", "pool", "reason"),
+                            "{{pool}} {{reason}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Start-up",
+                    "From creating a pod to its readiness, as it is counted with.",
+                    "s",
+                    (Line(highest("facet_autoscaler_startup_seconds", "pool"), "{{pool}}"),),
                 ),
             ),
         ),
@@ -217,10 +235,16 @@ AUTOSCALING = Dashboard(
                     (Line(highest("facet_autoscaler_blind"), "blind"),),
                 ),
                 Panel(
+                    "Age of the decision",
+                    "Oldest that a replica answers with.",
+                    "s",
+                    (Line(highest("facet_autoscaler_decision_age_seconds"), "age"),),
+                ),
+                Panel(
                     "Age of signals",
                     "What is older than its bound counts as missing.",
                     "s",
-                    (Line(highest("facet_autoscaler_signal_age_seconds", "signal"), "{{signal}}"),),
+                    (Line(highest("facet_autoscaler_signal_age_seconds", "what"), "{{what}}"),),
                 ),
                 Panel(
                     "Load",
@@ -271,6 +295,13 @@ COST = Dashboard(
             "Work",
             (
                 Panel(
+                    "GPU seconds by tenant",
+                    "Used in a second; the line without a tenant served nobody.",
+                    "short",
+                    (Line(slope("facet_autoscaler_gpu_seconds", "tenant"), "{{tenant}}"),),
+                    is_stacked=True,
+                ),
+                Panel(
                     "Output tokens by tenant",
                     "Usage records (`facet admin usage`) are the bill; this is the trend.",
                     "short",
@@ -304,7 +335,6 @@ COST = Dashboard(
                             "{{pool}}",
                         ),
                     ),
-                    width=24,
                 ),
             ),
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from facet.core.errors import Reason
 from facet.core.telemetry.metrics import Description
-from tools.deploy_check.promql import Use, uses
+from tools.deploy_check.promql import Matcher, Use, uses
 from tools.metrics_doc import CATALOGUES
 
 # Given to every series by whoever scrapes a pod.
@@ -19,10 +19,28 @@ _CLOSED = {
     "class": _CLASSES,
     "reason": _REASONS,
     "direction": {"input", "output"},
-    "what": {"expired", "reaped", "abandoned", "dead_lettered"},
-    "result": {"finished", "handed_back"},
+}
+# Of one metric only.
+_CLOSED_OF = {
+    ("facet_store_swept_requests_total", "what"): {
+        "expired",
+        "reaped",
+        "abandoned",
+        "dead_lettered",
+    },
+    ("facet_autoscaler_pods", "phase"): {
+        "unschedulable",
+        "pulling",
+        "loading",
+        "warming",
+        "ready",
+        "terminating",
+    },
 }
 _OF_COUNTERS = {"rate", "increase"}
+_OF_GAUGES = {"deriv"}
+# What asks whether there is a series, not for its value.
+_OF_PRESENCE = {"count", "absent"}
 
 
 @dataclass(frozen=True)
@@ -85,10 +103,10 @@ def _use_problems(use: Use, known: Mapping[str, Known]) -> Iterator[str]:
     if metric is None:
         yield "is declared nowhere"
         return
-    is_rated = use.function in _OF_COUNTERS
-    if metric.kind == "gauge" and (is_rated or use.has_range):
-        yield f"is a gauge, over which {use.function or 'nothing'} cannot go"
-    if metric.kind != "gauge" and not (is_rated and use.has_range):
+    allowed = _OF_GAUGES if metric.kind == "gauge" else _OF_COUNTERS
+    if use.has_range and use.function not in allowed:
+        yield f"is a {metric.kind}, over which {use.function or 'nothing'} cannot go"
+    if not use.has_range and metric.kind != "gauge" and use.function not in _OF_PRESENCE:
         yield f"is a {metric.kind}, of which only rate and increase tell something"
     for labels in use.groupings:
         for label in sorted(set(labels) - metric.labels):
@@ -99,7 +117,7 @@ def _use_problems(use: Use, known: Mapping[str, Known]) -> Iterator[str]:
         if matcher.label not in metric.labels:
             yield f"has no label {matcher.label} to select by"
         elif not matcher.value.startswith("$"):
-            yield from _value_problems(matcher.label, matcher.value, metric)
+            yield from _value_problems(use.metric, matcher, metric)
 
 
 def _bucket_problems(use: Use) -> Iterator[str]:
@@ -111,9 +129,10 @@ def _bucket_problems(use: Use) -> Iterator[str]:
         yield "loses le before the quantile"
 
 
-def _value_problems(label: str, text: str, metric: Known) -> Iterator[str]:
-    for value in text.split("|"):
-        if label == "le" and float(value) not in metric.bounds:
+def _value_problems(name: str, matcher: Matcher, metric: Known) -> Iterator[str]:
+    known = _CLOSED.get(matcher.label) or _CLOSED_OF.get((name, matcher.label))
+    for value in matcher.value.split("|"):
+        if matcher.label == "le" and float(value) not in metric.bounds:
             yield f"has no bucket {value}"
-        if label in _CLOSED and value not in _CLOSED[label]:
-            yield f"{label} is never {value}"
+        if known and value not in known:
+            yield f"{matcher.label} is never {value}"

@@ -78,7 +78,6 @@ def test_each_alert_fires_in_a_case_and_rests_in_one(render: Renderer) -> None:
         ("slo", {"slo": {"ttftSeconds": {"interactive": 5}}}),
         ("slo", {"slo": {"ttftSeconds": {"standard": 2}}}),
         ("slo", {"slo": {"successRatio": 0.99}}),
-        ("slo_days", {"slo": {"successRatio": 0.9999}}),
         ("queue", {"slo": {"queueAgeSeconds": {"interactive": 60}}}),
         ("services", {"coldStartSeconds": 300}),
         ("services", {"minAcceptedLength": 1.1}),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from facet.profiles.catalogue import PROFILES
+from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.weights.cached import default_cache
 from facet.weights.progress import logged
 from facet.weights.sources import Fetching, resolve_all
+from facet.worker.engine.port import EngineSettingsError
 from facet.worker.settings import WorkerSettings
+
+_STREAMER = "runai_model_streamer"
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,13 @@ class Checkpoints:
 async def local_checkpoints(settings: WorkerSettings) -> Checkpoints:
     """Find or download both, of a profile by name; cancelling it ends a download at its next chunk.
 
-    Errors: WeightsError.
+    The simulated engine reads none: of it, only what the settings name is fetched.
+    Errors: WeightsError; EngineSettingsError where nothing here reads `load_format`.
     """
-    profile = PROFILES[settings.profile]
+    is_simulated = settings.engine == "simulated"
+    if not is_simulated:
+        _check_format(settings.load_format)
+    profile = NANO_CPU if is_simulated else PROFILES[settings.profile]
     fetching = Fetching(logged(), default_cache(settings.weights_cache), settings.offline)
     target, drafter = await resolve_all(
         (
@@ -35,3 +43,13 @@ async def local_checkpoints(settings: WorkerSettings) -> Checkpoints:
         fetching,
     )
     return Checkpoints(target, drafter)
+
+
+def _check_format(load_format: str) -> None:
+    # vLLM would say it after the download, in the engine's process.
+    if load_format == "runai_streamer" and find_spec(_STREAMER) is None:
+        raise EngineSettingsError(
+            "load_format runai_streamer needs the package runai-model-streamer, which is not "
+            "installed: take the CUDA image (requirements/worker-cuda.txt), or unset "
+            "FACET_WORKER_LOAD_FORMAT"
+        )

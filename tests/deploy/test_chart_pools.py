@@ -97,16 +97,26 @@ def test_the_gpu_stays_when_a_pool_names_other_resources(render: Renderer) -> No
 
 def test_weights_are_read_from_the_volume_when_there_is_one(render: Renderer) -> None:
     volume = {"csi": {"driver": "gcsfuse.csi.storage.gke.io", "readOnly": True}}
-    chart = pooled(render, {"profile": "bf16", "weights": {"volume": volume, "path": "a/b"}})
+    weights = {"volume": volume, "path": "a/b", "drafterPath": "a/c"}
+    chart = pooled(render, {"profile": "bf16", "weights": weights})
     (mounted,) = [v for v in chart.pod(ONE)["volumes"] if v["name"] == "weights"]
     (mount,) = [m for m in chart.container(ONE)["volumeMounts"] if m["name"] == "weights"]
 
     assert mounted == {"name": "weights", **volume}
     assert mount["readOnly"] is True
     assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "/weights/a/b"
+    assert chart.env(ONE)["FACET_WORKER_DRAFTER_WEIGHTS"] == "/weights/a/c"
     assert chart.env(ONE)["FACET_WORKER_OFFLINE"] == "true"
     annotations = chart[ONE]["spec"]["template"]["metadata"]["annotations"]
     assert annotations["gke-gcsfuse/volumes"] == "true"
+
+
+def test_names_fit_a_label_when_they_are_as_long_as_can_be(render: Renderer) -> None:
+    pool = {"profile": "nano-cpu", "name": "n" * 15, "min": 0, "max": 1}
+    chart = pooled(render, pool, autoscaler={"mode": "keda"}, fullnameOverride="f" * 40)
+
+    (name,) = [each for each in chart.manifests if each.startswith("ScaledObject/")]
+    assert len(name.partition("/")[2]) <= 63
 
 
 def test_the_token_is_a_reference_when_weights_are_downloaded(render: Renderer) -> None:
@@ -118,7 +128,7 @@ def test_the_token_is_a_reference_when_weights_are_downloaded(render: Renderer) 
 
 
 @pytest.mark.parametrize("load_format", ["", "auto", "runai_streamer"])
-def test_weights_are_downloaded_alike_when_a_format_says_how_they_are_read(
+def test_a_pool_may_fetch_alike_when_a_format_says_how_weights_are_read(
     render: Renderer, load_format: str
 ) -> None:
     weights = {"source": "gs://bucket/bf16", "tokenSecret": "hub"}
@@ -135,7 +145,8 @@ def test_weights_are_downloaded_alike_when_a_format_says_how_they_are_read(
 
 def test_a_mounted_volume_is_read_in_the_format_when_there_are_both(render: Renderer) -> None:
     volume = {"persistentVolumeClaim": {"claimName": "weights"}}
-    pool = {"profile": "bf16", "loadFormat": "runai_streamer", "weights": {"volume": volume}}
+    weights = {"volume": volume, "drafterPath": "drafter"}
+    pool = {"profile": "bf16", "loadFormat": "runai_streamer", "weights": weights}
     chart = pooled(render, pool)
 
     assert chart.env(ONE)["FACET_WORKER_LOAD_FORMAT"] == "runai_streamer"
@@ -178,7 +189,12 @@ def test_a_pool_downloads_when_its_engine_reads_what_lies_elsewhere(
          (20 + 4 + 2) * 1024),
         ({"profile": "w4a16", "weights": {"cacheVolume": {"hostPath": {"path": "/ssd"}}}},
          (4 + 2) * 1024),
-        ({"profile": "w4a16", "weights": {"volume": {"nfs": {}}}}, (4 + 2) * 1024),
+        ({"profile": "nano-cpu", "weights": {"volume": {"nfs": {}}}}, (4 + 2) * 1024),
+        ({"profile": "bf16", "weights": {"source": "gs://bucket/bf16"}}, (26 + 4 + 2) * 1024),
+        # Streamed: the drafter and small files alone.
+        ({"profile": "bf16", "loadFormat": "runai_streamer",
+          "weights": {"source": "gs://bucket/bf16"}}, (4 + 4 + 2) * 1024),
+        ({"profile": "bf16", "loadFormat": "runai_streamer"}, (26 + 4 + 2) * 1024),
     ],
 )  # fmt: skip
 def test_the_disk_of_the_node_is_asked_for_when_volumes_lie_on_it(
@@ -257,6 +273,7 @@ HPA = {"autoscaler": {"mode": "hpa"}}
         ([{"profile": "w4a16", "min": 1, "max": 2}], HPA, "autoscaler.mode to keda, standalone"),
         ([{"profile": "nano-cpu", "min": 1, "max": 2, "resources": {"requests": {"cpu": 0}}}], HPA,
          "set its resources.requests.cpu"),
+        ([{"profile": "w4a16", "weights": {"volume": {"nfs": {}}}}], {}, "set weights.drafterPath"),
         ([{"profile": "w4a16-cpu", "loadFormat": "runai_streamer"}], {}, "leave loadFormat empty"),
     ],
 )  # fmt: skip
@@ -271,6 +288,8 @@ def test_the_reason_is_told_when_a_pool_cannot_be(
     [
         ({"profile": "int2"}, "profile"),
         ({"profile": "nano-cpu", "name": "Upper"}, "name"),
+        # KEDA writes the name of a pool's objects into a label, which holds 63 characters.
+        ({"profile": "nano-cpu", "name": "n" * 16}, "name"),
         ({"profile": "nano-cpu", "weights": {"volume": {"a": {}, "b": {}}}}, "volume"),
         ({"profile": "nano-cpu", "weights": {"path": "/absolute"}}, "path"),
         ({"profile": "bf16", "loadFormat": "fastsafetensors"}, "loadFormat"),

@@ -38,9 +38,12 @@ facet/pool: {{ .pool }}
 {{- if and $isRemote (not .weights.volume) (eq .engine "vllm") -}}true{{- end -}}
 {{- end -}}
 
-{{/* Volume that a pool's downloads are kept on, as YAML. */}}
+{{/* Volume that a pool's downloads are kept on, as YAML. Of streamed weights these are the drafter's
+and small files. */}}
 {{- define "facet.cacheVolume" -}}
-{{- toYaml (default (dict "emptyDir" (dict "sizeLimit" .profileData.disk)) .weights.cacheVolume) -}}
+{{- $isStreamed := and (eq .loadFormat "runai_streamer") (hasPrefix "gs://" .weights.source) -}}
+{{- $size := $isStreamed | ternary "4Gi" .profileData.disk -}}
+{{- toYaml (default (dict "emptyDir" (dict "sizeLimit" $size)) .weights.cacheVolume) -}}
 {{- end -}}
 
 {{/* A quantity of bytes in MiB, rounded up. */}}

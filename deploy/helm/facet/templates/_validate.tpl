@@ -65,6 +65,10 @@
 {{- if and $pool.weights.volume (or $pool.weights.source $pool.weights.drafterSource $pool.weights.cacheVolume) -}}
 {{- fail (printf "pools: %s has its weights in weights.volume: leave weights.source, drafterSource and cacheVolume empty" .name) -}}
 {{- end -}}
+{{- $isWanting := and (include "facet.isRemote" $pool.profileData.drafter) (not $pool.weights.drafterPath) -}}
+{{- if and $pool.weights.volume $isWanting (eq $pool.engine "vllm") -}}
+{{- fail (printf "pools: %s has its weights in weights.volume, and asks no network for the drafter's: set weights.drafterPath" .name) -}}
+{{- end -}}
 {{- if and (eq $pool.loadFormat "runai_streamer") (eq $pool.profileData.device "cpu") -}}
 {{- fail (printf "pools: the image for CPUs, which %s runs, has no runai-model-streamer: leave loadFormat empty" .name) -}}
 {{- end -}}

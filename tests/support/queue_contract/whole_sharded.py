@@ -110,3 +110,7 @@ class TestUsage(accounting.UsageContract):
 
 class TestRetention(accounting.RetentionContract):
     pass
+
+
+class TestDelivery(accounting.DeliveryContract):
+    pass

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from facet.autoscaler.holding_scaler import REASON, HoldingScaler
 from facet.autoscaler.settings import AutoscalerSettings
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
+from facet.core.tasks import cancel_all
 
 _STOP_SECONDS = 1.0
 """Calls that still run may end for so long; KEDA repeats what was cut."""
@@ -46,7 +47,9 @@ async def serve(settings: AutoscalerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     ready = "READY"
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         if settings.mode == "external-scaler":
             scaler = grpc.aio.server()
             scaler.add_generic_rpc_handlers((HoldingScaler(),))

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from facet.core.settings import settings_config
+from facet.core.telemetry.settings import TelemetrySettings
 from facet.queue.store_settings import StoreSettings
 
 
-class AutoscalerSettings(StoreSettings):
+class AutoscalerSettings(StoreSettings, TelemetrySettings):
     """Environment variables `FACET_AUTOSCALER_<FIELD>`."""
 
     model_config = settings_config("AUTOSCALER")

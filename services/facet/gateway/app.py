@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,10 +19,11 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.tracing import UNTRACED, Tracing, tracing
 from facet.gateway.admin_server import check_admin_listener, serving_admin
 from facet.gateway.authentication import choose_authenticator, token_authenticator
 from facet.gateway.authenticator import Authenticator, is_loopback
@@ -140,7 +142,8 @@ async def _serve(
                 )
             )
             queues.append((card, queue))
-        gateway = compose(settings, queues, media, authenticator, tenants)
+        traced = await stack.enter_async_context(tracing(settings, "gateway", {}))
+        gateway = compose(settings, queues, media, authenticator, tenants, traced=traced)
         try:
             health_address = await stack.enter_async_context(
                 serving_health(settings.health_listen, gateway.health)
@@ -169,6 +172,8 @@ def compose(
     media: MediaStore,
     authenticator: Authenticator,
     tenants: Tenants | None = None,
+    *,
+    traced: Tracing = UNTRACED,
 ) -> Gateway:
     """Put a gateway together from its adapters, which stay the caller's to close."""
     tenants = tenants or Tenants(settings.tenants_file)
@@ -186,9 +191,10 @@ def compose(
     open_calls = OpenCalls(settings.max_open_calls)
     inference = InferenceService(
         catalogue,
-        Intake(catalogue, media, _intake_limits(settings), tenants),
+        Intake(catalogue, media, _intake_limits(settings), tenants, traced),
         open_calls,
         Eraser(media),
+        traced,
     )
     health = HealthService(SERVICES)
     server = create_server(
@@ -204,6 +210,7 @@ def compose(
             max_deadline_seconds=settings.max_deadline_seconds,
         ),
         max_open_calls=settings.max_open_calls,
+        tracing=traced,
     )
     monitor = StoreMonitor([queue for _, queue in queues], health)
     return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator, tenants)
@@ -257,6 +264,10 @@ def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
         ("credentials", gateway.authenticator.run),
         ("tenants file", gateway.tenants.run),
     ]
+    settings = gateway.settings
+    if settings.log_level_file is not None:
+        follow = partial(follow_log_level, settings.log_level, settings.log_level_file)
+        loops.append(("log level", follow))
     life_seconds = gateway.settings.usage_retention_seconds
     for route in gateway.catalogue.routes:
         loops += [

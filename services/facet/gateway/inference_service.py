@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from facet.api.v1.event_pb2 import Event, Queued
 from facet.api.v1.inference_service_pb2 import (
@@ -16,8 +17,10 @@ from facet.api.v1.inference_service_pb2 import (
     StreamGenerateContentResponse,
 )
 from facet.core.errors import OffsetOutOfRangeError, StoreUnavailableError
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.delivery import Delivery
 from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.follower import Follower, raise_failure
@@ -34,8 +37,14 @@ class InferenceService:
     """The methods that are served; the interceptor answers for all others."""
 
     def __init__(
-        self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls, eraser: Eraser
+        self,
+        catalogue: Catalogue,
+        intake: Intake,
+        open_calls: OpenCalls,
+        eraser: Eraser,
+        tracing: Tracing = UNTRACED,
     ) -> None:
+        self._tracing = tracing
         self._eraser = eraser
         self._catalogue = catalogue
         self._intake = intake
@@ -62,9 +71,12 @@ class InferenceService:
         with self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
             await call.announce(accepted.generation_id)
-            with accepted.route.reader.subscribe(
-                accepted.generation_id, origin=accepted.origin
-            ) as subscription:
+            with (
+                self._delivery(call) as delivery,
+                accepted.route.reader.subscribe(
+                    accepted.generation_id, origin=accepted.origin
+                ) as subscription,
+            ):
                 follower = Follower(
                     accepted.route.queue,
                     subscription,
@@ -76,6 +88,7 @@ class InferenceService:
                     if isinstance(step, Status):
                         continue
                     fold.add(StreamGenerateContentResponse.FromString(step.response).events)
+                    delivery.passed()
                     if step.is_terminal:
                         self._erase_after(accepted, call)
                         raise_failure(step.failure)
@@ -123,9 +136,12 @@ class InferenceService:
 
     async def _deliver(self, accepted: Accepted, call: Call, *, from_offset: int) -> None:
         route = accepted.route
-        with route.reader.subscribe(
-            accepted.generation_id, from_offset, origin=accepted.origin
-        ) as subscription:
+        with (
+            self._delivery(call, from_offset) as delivery,
+            route.reader.subscribe(
+                accepted.generation_id, from_offset, origin=accepted.origin
+            ) as subscription,
+        ):
             follower = Follower(
                 route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at
             )
@@ -136,10 +152,18 @@ class InferenceService:
                     continue
                 if step.response:
                     await call.write(step.response)
+                    delivery.passed()
                 if step.is_terminal:
                     self._erase_after(accepted, call)
                     raise_failure(step.failure)
                     return
+
+    @contextmanager
+    def _delivery(self, call: Call, from_offset: int = 0) -> Iterator[Delivery]:
+        with self._tracing.phase(
+            "deliver", call.trace, attributes={"facet.from_offset": from_offset}
+        ) as span:
+            yield Delivery(span)
 
     def _erase_after(self, accepted: Accepted, call: Call) -> None:
         """Have a generation deleted that is not to outlast the delivery of its end."""

@@ -9,8 +9,11 @@ from typing import Any, TypeAlias
 
 import grpc
 import structlog
+from opentelemetry import trace
 
 from facet.core.errors import FacetError, InternalError, NotServedError, StoreUnavailableError
+from facet.core.telemetry.tracing import UNTRACED, Tracing, fail
+from facet.gateway.call_trace import is_traced, request_info, traced_call
 from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
 
@@ -33,8 +36,11 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     """Maps `FacetError` to its status and everything else to INTERNAL with an incident id.
 
     A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. One that
-    is written as a generator (reflection) lasts a bounded time.
+    is written as a generator (reflection) lasts a bounded time. Calls of the API have a span each.
     """
+
+    def __init__(self, tracing: Tracing = UNTRACED) -> None:
+        self._tracing = tracing
 
     async def intercept_service(
         self,
@@ -50,8 +56,11 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         behaviour = getattr(handler, name)
         if inspect.isasyncgenfunction(behaviour):
             behaviour = in_bounded_time(behaviour)
+        guarded = _guarded(method, behaviour)
+        if is_traced(method):
+            guarded = _traced(self._tracing, method, guarded)
         return wrap(
-            _guarded(method, behaviour),
+            guarded,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -70,16 +79,27 @@ def _guarded(method: str, behaviour: Any) -> Behaviour:
         try:
             return await behaviour(request, context)
         except FacetError as error:
+            fail(trace.get_current_span(), error)
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.
                 _log.warning("the store failed a call", method=method, cause=repr(error.__cause__))
-            await abort_with(context, error)
+            await abort_with(context, error, request_info())
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: nothing else may reach a client
-            await abort_with(context, _unexpected(method, error))
+            unexpected = _unexpected(method, error)
+            fail(trace.get_current_span(), unexpected)
+            await abort_with(context, unexpected, request_info())
 
     return guarded
+
+
+def _traced(tracing: Tracing, method: str, behaviour: Behaviour) -> Behaviour:
+    async def traced(request: Any, context: Context) -> Any:
+        with traced_call(tracing, method, context.invocation_metadata() or ()):
+            return await behaviour(request, context)
+
+    return traced
 
 
 def _unexpected(method: str, error: Exception) -> InternalError:

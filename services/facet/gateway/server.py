@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.core.tls import CertificateFiles, server_credentials
 from facet.gateway.interceptor import StatusInterceptor
 
@@ -73,10 +74,11 @@ def create_server(
     options: Sequence[tuple[str, int]],
     *,
     max_open_calls: int,
+    tracing: Tracing = UNTRACED,
 ) -> grpc.aio.Server:
     """A server with the handlers and reflection of the named services; not started."""
     server = grpc.aio.server(
-        interceptors=[StatusInterceptor()],
+        interceptors=[StatusInterceptor(tracing)],
         options=list(options),
         maximum_concurrent_rpcs=CALLS_PER_OPEN_CALL * max_open_calls,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from facet.core.settings import settings_config
+from facet.core.telemetry.settings import TelemetrySettings
 from facet.core.tls import CertificateFiles
 from facet.queue.limits import MAX_MEDIA_BYTES, QueueLimits
 from facet.queue.placement import MAX_SHARDS
@@ -17,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1 << 50)]
 
 
-class GatewaySettings(StoreSettings):
+class GatewaySettings(StoreSettings, TelemetrySettings):
     """Environment variables `FACET_GATEWAY_<FIELD>`."""
 
     model_config = settings_config("GATEWAY")

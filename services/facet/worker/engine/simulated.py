@@ -12,15 +12,23 @@ import asyncio
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import ContextExceededError, EngineFailedError
 from facet.core.models import ModelCard
 from facet.worker.engine.conversation import media_paths, tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
-from facet.worker.engine.port import Decoder, EngineFinish, Medium, Prompt, Step
+from facet.worker.engine.port import (
+    Decoder,
+    EngineFinish,
+    EngineTimes,
+    Medium,
+    Prompt,
+    Step,
+)
 from facet.worker.engine.simulated_model import Shape, SimulatedModel
 from facet.worker.engine.simulated_vocabulary import (
     END,
@@ -154,10 +162,14 @@ class SimulatedEngine:
         self._running += 1
         try:
             tokens = prompt.token_count + len(emitted)
+            began_at = time.monotonic()
             await asyncio.sleep(tokens / self._options.prefill_tokens_per_second)
             position, drafted = len(emitted), 0
             while position < limit:
                 step = await self._step(model, position, limit, drafted, faults)
+                if not drafted:
+                    times = EngineTimes(0.0, time.monotonic() - began_at, 0.0)
+                    step = replace(step, engine_times=times)
                 yield step
                 if step.finish is not None:
                     return

@@ -1,0 +1,1 @@
+"""Metrics, traces and what else the services tell about themselves."""

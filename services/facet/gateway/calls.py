@@ -68,12 +68,15 @@ class GrpcCall:
         )
 
     async def announce_itself(self) -> None:
-        """Send initial metadata that name the call alone, unless a generation was announced."""
+        """Send initial metadata that name the call alone, unless some were sent."""
         if not self._is_announced:
+            self._is_announced = True
             await self._context.send_initial_metadata(response_marks())
 
     async def write(self, response: bytes) -> None:
         """See `Call.write`."""
+        if not self._is_announced:
+            await self.announce_itself()
         await self._context.write(response)
 
     def after_answer(self, act: Callable[[], None]) -> None:

@@ -27,6 +27,9 @@ _MARKED: Sequence[Processor] = (
 )
 
 
+_log = structlog.get_logger(__name__)
+
+
 def configure_logs(level: str, *, service: str) -> None:
     """Set up structlog for a service process. `level` is a name such as INFO.
 
@@ -72,6 +75,7 @@ async def follow_log_level(level: str, file: Path | None) -> None:
         if source.value != in_force:
             in_force = source.value
             set_log_level(in_force)
+            _log.warning("log.level", least=in_force)
         await asyncio.sleep(CHECK_SECONDS)
 
 

@@ -32,6 +32,8 @@ FINISHED = "finished"
 LEASE_LOST = "lease_lost"
 HANDED_BACK = "handed_back"
 ENGINE_DIED = "engine_died"
+ABANDONED = "abandoned"
+"""The worker ended with it."""
 
 _MODALITIES = {
     "text": generation_pb2.MODALITY_TEXT,

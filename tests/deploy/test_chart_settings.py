@@ -185,7 +185,8 @@ def test_defaults_of_the_chart_are_those_of_the_services(
             effective = model().model_dump()
         differing[prefix] = {name for name in plain if effective[name] != plain[name]}
 
-    deployed = {"redis_url", "redis_credentials", "redis_password_file", "release", "health_listen"}
+    store = {"redis_url", "redis_credentials", "redis_password_file"}
+    deployed = store | {"release", "health_listen", "log_level_file"}
     assert differing["FACET_GATEWAY_"] <= deployed | {"listen", "api_keys_file"}
     assert differing["FACET_WORKER_"] <= deployed | {"name", "model", "pool", "cpu_threads"}
 

@@ -200,7 +200,7 @@ async def _telling(settings: WorkerSettings) -> AsyncIterator[Telling]:
     resource = {"service.instance.id": settings.name}
     async with (
         tracing(settings, "worker", resource) as spans,
-        timings(settings, "worker", resource) as told,
+        timings(settings.timing_endpoint, "worker", resource) as told,
     ):
         yield Telling(spans, told, identity)
 

@@ -26,8 +26,5 @@ class TelemetrySettings(ServiceSettings):
     trace_content: bool = False
     """Whether prompts and answers are recorded in spans."""
 
-    timing_endpoint: Endpoint = ""
-    """Where workers send the timing of each attempt, likewise: the autoscaler; empty sends none."""
-
     log_level_file: Path | None = None
     """A file that holds a level; while it does, that one is in force instead of `log_level`."""

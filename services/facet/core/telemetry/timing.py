@@ -13,7 +13,6 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Tracer
 
 from facet.core.telemetry.exporting import batching, exporter_to, stop_batching
-from facet.core.telemetry.settings import TelemetrySettings
 from facet.core.telemetry.tracing import resource_of
 
 SPAN_NAME = "facet.timing"
@@ -85,13 +84,13 @@ class Timings:
 
 @asynccontextmanager
 async def timings(
-    settings: TelemetrySettings, service: str, resource: Mapping[str, str]
+    endpoint: str, service: str, resource: Mapping[str, str]
 ) -> AsyncIterator[Timings]:
-    """The timing spans of a service while the context is open."""
-    if not settings.timing_endpoint:
+    """The timing spans of a service while the context is open; they go to `endpoint`, if any."""
+    if not endpoint:
         yield Timings(None)
         return
-    processor = batching(exporter_to(settings.timing_endpoint))
+    processor = batching(exporter_to(endpoint))
     provider = TracerProvider(
         sampler=ALWAYS_ON, resource=resource_of(service, resource), shutdown_on_exit=False
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -262,3 +263,15 @@ async def test_content_is_recorded_when_and_only_when_that_is_on(
     assert ("gen_ai.output.messages" in attempt) is content
     if content:
         assert '"content": ""' not in attempt["gen_ai.output.messages"]
+
+
+async def test_the_document_names_every_span_and_attribute(bench: Bench) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "tracing.md").read_text()
+    told = telling(bench)
+    await asyncio.wait_for(told.run(await told.claimed("g")).execute(), 10)
+    spans = [*told.spans.get_finished_spans(), *told.timed.get_finished_spans()]
+    for span in spans:
+        assert span.name.replace("nano", "MODEL") in document
+        for name in span.attributes or {}:
+            short = name if name.startswith("facet.") else "." + name.split(".", 2)[-1]
+            assert f"`{name}`" in document or f"`{short}`" in document, name

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -142,7 +143,13 @@ async def _serve(
                 )
             )
             queues.append((card, queue))
-        traced = await stack.enter_async_context(tracing(settings, "gateway", {}))
+        traced = await stack.enter_async_context(
+            tracing(
+                settings,
+                "gateway",
+                {"service.instance.id": f"{socket.gethostname()}-{os.getpid()}"},
+            )
+        )
         gateway = compose(settings, queues, media, authenticator, tenants, traced=traced)
         try:
             health_address = await stack.enter_async_context(

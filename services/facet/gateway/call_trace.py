@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from google.rpc import error_details_pb2
 from opentelemetry import trace
 from opentelemetry.semconv._incubating.attributes import rpc_attributes as rpc
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import Span, SpanKind
 from structlog.contextvars import bind_contextvars, bound_contextvars, get_contextvars
 
@@ -38,6 +40,9 @@ def traced_call(tracing: Tracing, method: str, sent: Metadata) -> Iterator[Span]
     try:
         with as_current(span), marks:
             yield span
+    except asyncio.CancelledError:
+        span.set_attribute(ERROR_TYPE, "CANCELLED")
+        raise
     finally:
         span.end()
 

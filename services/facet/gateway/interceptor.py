@@ -79,17 +79,14 @@ def _guarded(method: str, behaviour: Any) -> Behaviour:
         try:
             return await behaviour(request, context)
         except FacetError as error:
-            fail(trace.get_current_span(), error)
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.
                 _log.warning("the store failed a call", method=method, cause=repr(error.__cause__))
-            await abort_with(context, error, request_info())
+            await _refuse(context, error)
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: nothing else may reach a client
-            unexpected = _unexpected(method, error)
-            fail(trace.get_current_span(), unexpected)
-            await abort_with(context, unexpected, request_info())
+            await _refuse(context, _unexpected(method, error))
 
     return guarded
 
@@ -100,6 +97,11 @@ def _traced(tracing: Tracing, method: str, behaviour: Behaviour) -> Behaviour:
             return await behaviour(request, context)
 
     return traced
+
+
+async def _refuse(context: Context, error: FacetError) -> None:
+    fail(trace.get_current_span(), error)
+    await abort_with(context, error, request_info())
 
 
 def _unexpected(method: str, error: Exception) -> InternalError:

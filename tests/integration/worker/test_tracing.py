@@ -91,7 +91,7 @@ async def test_one_trace_covers_client_gateway_and_both_workers_when_one_is_kill
 ) -> None:
     settings = {"trace_endpoint": receiver.address, "timing_endpoint": receiver.address}
     await served.start(receiver.address)
-    first = start_worker(name="w-1", simulated_step_ms=50, **settings)
+    first = start_worker(name="w-1", simulated_step_ms=400, **settings)
     await ready(first)
     processor = batching(exporter_to(receiver.address))
     provider = TracerProvider(resource=Resource({"service.name": "client"}), shutdown_on_exit=False)

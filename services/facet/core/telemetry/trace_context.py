@@ -10,6 +10,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
+MAX_CHARACTERS = 512
+"""Longer ones are dropped; the propagator would, too, with a line of the log for each."""
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -19,7 +21,9 @@ def context_of(sent: Iterable[tuple[str, str | bytes]]) -> Context:
     headers = {
         key: value
         for key, value in sent
-        if key in (TRACEPARENT, TRACESTATE) and isinstance(value, str)
+        if key in (TRACEPARENT, TRACESTATE)
+        and isinstance(value, str)
+        and len(value) <= MAX_CHARACTERS
     }
     return _W3C.extract(headers, Context())
 

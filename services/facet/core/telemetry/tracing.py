@@ -25,8 +25,6 @@ from opentelemetry.trace import (
     SpanKind,
     StatusCode,
     Tracer,
-    get_current_span,
-    set_span_in_context,
     use_span,
 )
 from opentelemetry.util.types import AttributeValue
@@ -100,10 +98,11 @@ class Tracing:
         start_ns: int | None = None,
     ) -> Span:
         """The first span of a call or attempt; it has a trace id, whether or not it is kept."""
-        if self.tracer is None and not get_current_span(parent).get_span_context().is_valid:
-            ids = SpanContext(_IDS.generate_trace_id(), _IDS.generate_span_id(), is_remote=False)
-            parent = set_span_in_context(NonRecordingSpan(ids), parent)
-        return self.span(name, parent, kind=kind, attributes=attributes, start_ns=start_ns)
+        span = self.span(name, parent, kind=kind, attributes=attributes, start_ns=start_ns)
+        if span.get_span_context().is_valid:
+            return span
+        ids = SpanContext(_IDS.generate_trace_id(), _IDS.generate_span_id(), is_remote=False)
+        return NonRecordingSpan(ids)
 
     @contextmanager
     def phase(

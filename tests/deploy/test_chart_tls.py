@@ -21,6 +21,10 @@ GIVEN: dict[str, Any] = {
     "redis": {"embedded": {"tls": {"existingSecret": "redis-pair"}}},
 }
 MANAGED: dict[str, Any] = {"tls": {"mode": "certManager", "issuerRef": {"name": "internal"}}}
+KEDA: dict[str, Any] = {
+    "autoscaler": {"mode": "keda"},
+    "pools": [{"name": "one", "profile": "nano-cpu", "min": 0, "max": 1}],
+}
 EXTERNAL: dict[str, Any] = {
     "redis": {"auth": {"existingSecret": ""}, "embedded": {"enabled": False}},
     "networkPolicy": {"redisCidrs": ["10.0.0.3/32"]},
@@ -198,6 +202,8 @@ def test_the_test_trusts_the_gateway_when_tls_is_on(render: Renderer) -> None:
     [
         ({"tls": {"mode": "secrets"}}, "set gateway.tls.existingSecret"),
         ({**GIVEN, "redis": {}}, "set redis.embedded.tls.existingSecret"),
+        ({**GIVEN, **KEDA}, "set autoscaler.tls.existingSecret"),
+        ({"autoscaler": {"tls": {"existingSecret": "pair"}}}, "tls.mode is none"),
         ({**GIVEN, "tls": {"mode": "none"}}, "tls.mode is none"),
         ({**GIVEN, **MANAGED}, "tls.mode is certManager"),
         ({"tls": {"mode": "certManager"}}, "needs an issuer"),

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
 from opentelemetry import trace
 
-from facet.core.errors import FacetError, InternalError, NotServedError, StoreUnavailableError
+from facet.core.errors import (
+    FacetError,
+    InternalError,
+    InvalidRequestError,
+    NotServedError,
+    StoreUnavailableError,
+)
 from facet.core.telemetry.tracing import UNTRACED, Tracing, fail
 from facet.gateway.call_trace import is_traced, request_info, traced_call
 from facet.gateway.receiving import in_bounded_time
@@ -19,6 +25,7 @@ from facet.gateway.statuses import abort_with
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Metadata: TypeAlias = "Iterable[tuple[str, str | bytes]] | None"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
 # By whether requests and responses are streams: what makes a handler, and its attribute.
@@ -36,10 +43,13 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     """Maps `FacetError` to its status and everything else to INTERNAL with an incident id.
 
     A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. One that
-    is written as a generator (reflection) lasts a bounded time. Calls of the API have a span each.
+    is written as a generator (reflection) lasts a bounded time. Metadata above `max_metadata_bytes`
+    are refused unread: gRPC bounds those of one frame of HTTP/2, and calls may send many. Calls of
+    the API have a span each.
     """
 
-    def __init__(self, tracing: Tracing = UNTRACED) -> None:
+    def __init__(self, max_metadata_bytes: int, tracing: Tracing = UNTRACED) -> None:
+        self._max_metadata_bytes = max_metadata_bytes
         self._tracing = tracing
 
     async def intercept_service(
@@ -49,9 +59,13 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """See `grpc.aio.ServerInterceptor.intercept_service`."""
         method = str(handler_call_details.method)
+        if _size_of(handler_call_details.invocation_metadata) > self._max_metadata_bytes:
+            return _refusing(
+                InvalidRequestError.of("metadata", f"have at most {self._max_metadata_bytes} bytes")
+            )
         handler = await continuation(handler_call_details)
         if handler is None:
-            return _not_served(method)
+            return _refusing(NotServedError.of(method.removeprefix("/")))
         wrap, name = _SHAPES[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, name)
         if inspect.isasyncgenfunction(behaviour):
@@ -66,9 +80,14 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         )
 
 
-def _not_served(method: str) -> Handler:
+def _size_of(metadata: Metadata) -> int:
+    """In bytes, as HTTP/2 counts fields (RFC 9113, 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in metadata or ())
+
+
+def _refusing(error: FacetError) -> Handler:
     async def refuse(requests: Any, context: Context) -> None:
-        await abort_with(context, NotServedError.of(method.removeprefix("/")))
+        await abort_with(context, error)
 
     # Taking a stream, it answers before the request is read, whatever the method's true shape.
     return grpc.stream_stream_rpc_method_handler(refuse)
@@ -82,11 +101,11 @@ def _guarded(method: str, behaviour: Any) -> Behaviour:
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.
                 _log.warning("the store failed a call", method=method, cause=repr(error.__cause__))
-            await _refuse(context, error)
+            await _tell(context, error)
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: nothing else may reach a client
-            await _refuse(context, _unexpected(method, error))
+            await _tell(context, _unexpected(method, error))
 
     return guarded
 
@@ -99,7 +118,7 @@ def _traced(tracing: Tracing, method: str, behaviour: Behaviour) -> Behaviour:
     return traced
 
 
-async def _refuse(context: Context, error: FacetError) -> None:
+async def _tell(context: Context, error: FacetError) -> None:
     fail(trace.get_current_span(), error)
     await abort_with(context, error, request_info())
 

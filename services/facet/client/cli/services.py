@@ -19,5 +19,6 @@ def run(service: str) -> None:
         extra = EXTRAS[service]
         print(f"facet: {service} is not installed: pip install 'facet[{extra}]'", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
-    command = [sys.executable, "-m", f"facet.{service}"]
+    # Without -P the working directory comes first on the path, and a folder there may be anybody's.
+    command = [sys.executable, "-P", "-m", f"facet.{service}"]
     os.execv(command[0], command)  # noqa: S606 - this interpreter, a fixed module

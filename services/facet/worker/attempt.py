@@ -28,11 +28,11 @@ from facet.worker.engine.port import Prompt, Step
 from facet.worker.occupancy import Occupancy
 from facet.worker.pace import Pace
 
-FINISHED = "finished"
-LEASE_LOST = "lease_lost"
-HANDED_BACK = "handed_back"
-ENGINE_DIED = "engine_died"
-ABANDONED = "abandoned"
+OK = "OK"
+LEASE_LOST = "LEASE_LOST"
+HANDED_BACK = "HANDED_BACK"
+ENGINE_DIED = "ENGINE_DIED"
+ABANDONED = "ABANDONED"
 """The worker ended with it."""
 
 _MODALITIES = {

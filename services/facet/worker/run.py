@@ -22,7 +22,7 @@ from facet.core.errors import (
 )
 from facet.core.tasks import cancel_all
 from facet.queue.values import Claimed
-from facet.worker.attempt import ABANDONED, ENGINE_DIED, FINISHED, HANDED_BACK, LEASE_LOST, Attempt
+from facet.worker.attempt import ABANDONED, ENGINE_DIED, HANDED_BACK, LEASE_LOST, OK, Attempt
 from facet.worker.continuation import Continuation, continuation
 from facet.worker.engine.port import EngineDeadError, Medium
 from facet.worker.fan_out import FanOut
@@ -88,7 +88,7 @@ class Run:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
-                outcome = FINISHED
+                outcome = OK
                 return
             await cancel_all([work])
             if self.log.lost.is_set():

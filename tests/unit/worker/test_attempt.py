@@ -129,7 +129,7 @@ async def test_the_attempt_says_what_it_took_when_it_finishes(bench: Bench) -> N
     assert attempt["gen_ai.response.finish_reasons"] == ("max_tokens",)
     assert attempt["gen_ai.usage.output_tokens"] == 12
     assert attempt["gen_ai.usage.input_tokens"] > len(PROMPT)
-    assert (attempt["facet.attempt"], attempt["facet.outcome"]) == (1, "finished")
+    assert (attempt["facet.attempt"], attempt["facet.outcome"]) == (1, "OK")
     assert attempt["facet.pool"] == "spot"
     (decode,) = told.named("decode")
     assert decode.attributes is not None
@@ -159,7 +159,7 @@ async def test_timing_is_what_the_engine_took_when_an_attempt_finishes(bench: Be
     assert timing["facet.drafted_tokens"] == 3 * (timing["facet.steps"] - 1)
     assert timing["facet.accepted_tokens"] == 40 - timing["facet.steps"]
     assert timing["facet.batch_size"] == pytest.approx(1, abs=0.05)
-    assert timing["facet.outcome"] == "finished"
+    assert timing["facet.outcome"] == "OK"
     (span,) = told.timed.get_finished_spans()
     assert span.name == "facet.timing"
     assert format_trace_id(span.get_span_context().trace_id) == TRACE_ID  # type: ignore[union-attr]
@@ -200,12 +200,12 @@ async def test_both_attempts_are_in_one_trace_when_the_second_resumes() -> None:
     await asyncio.wait_for(told.run(await claim(bench.queue, "then")).execute(), 10)
     attempts = [dict(s.attributes or {}) for s in told.named("chat ")]
     assert [(a["facet.attempt"], a["facet.outcome"]) for a in attempts] == [
-        (1, "handed_back"),
-        (2, "finished"),
+        (1, "HANDED_BACK"),
+        (2, "OK"),
     ]
     assert [a["facet.resumed_tokens"] for a in attempts] == [0, 5]
     before, after = told.timings()
-    assert (before["facet.output_tokens"], before["facet.outcome"]) == (5, "handed_back")
+    assert (before["facet.output_tokens"], before["facet.outcome"]) == (5, "HANDED_BACK")
     # What the first attempt made is prefilled again.
     assert after["facet.prompt_tokens.text"] == before["facet.prompt_tokens.text"] + 5
     assert len(told.named("queue.wait")) == 1
@@ -236,7 +236,7 @@ async def test_the_attempt_says_so_when_the_engine_dies_with_it() -> None:
     with pytest.raises(EngineDeadError):
         await asyncio.wait_for(run.execute(), 10)
     (span,) = told.named("chat nano")
-    assert span.status.description == "engine_died"
+    assert span.status.description == "ENGINE_DIED"
     await bench.close()
 
 

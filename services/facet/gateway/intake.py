@@ -19,6 +19,7 @@ from facet.api.v1.generation_pb2 import (
 )
 from facet.core.errors import FacetError, StoreUnavailableError
 from facet.core.media_store import MediaHolder, MediaStore, media_key
+from facet.core.telemetry.gateway_metrics import MEDIA_BYTES
 from facet.core.telemetry.gen_ai import request_attributes
 from facet.core.telemetry.trace_context import carried
 from facet.core.telemetry.tracing import UNTRACED, Tracing
@@ -221,6 +222,7 @@ class Intake:
                 await self._media.put(
                     item.key, data, life_seconds=int(life_seconds) + 1, holder=holder
                 )
+                MEDIA_BYTES.labels(request.model, item.mime_type.partition("/")[0]).inc(len(data))
                 part.media.media_id = item.key
                 stored.append(item)
 

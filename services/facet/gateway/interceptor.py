@@ -20,6 +20,7 @@ from facet.core.errors import (
 )
 from facet.core.telemetry.tracing import UNTRACED, Tracing, fail
 from facet.gateway.call_trace import is_traced, request_info, traced_call
+from facet.gateway.measures import measured_call
 from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
 
@@ -94,9 +95,12 @@ def _refusing(error: FacetError) -> Handler:
 
 
 def _guarded(method: str, behaviour: Any) -> Behaviour:
+    name = method.removeprefix("/")
+
     async def guarded(request: Any, context: Context) -> Any:
         try:
-            return await behaviour(request, context)
+            with measured_call(name):
+                return await behaviour(request, context)
         except FacetError as error:
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.

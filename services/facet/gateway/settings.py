@@ -141,6 +141,11 @@ class GatewaySettings(StoreSettings, ListenerSettings, TelemetrySettings):
     drain_seconds: Seconds = 30.0
     """How long open calls are served after SIGTERM."""
 
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share the listeners; the kernel gives each new connection to one of them, and
+    `metrics_listen` tells all of them together. Bounds on open calls and inline bytes hold in
+    each."""
+
     address_file: Path | None = None
     """The bound `host:port` is written here once the gateway serves; that of the operators'
     listener, if there is one, in a second line."""

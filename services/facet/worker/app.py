@@ -31,10 +31,12 @@ from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writers import LogWriters
+from facet.worker.measures import Measures
 from facet.worker.planning import profile_of, this_machine
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
+from facet.worker.telling import telling, timed
 from facet.worker.watchdog import Watchdog
 from facet.worker.workplace import Workplace
 
@@ -87,21 +89,28 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
         media = RedisMediaStore.connect(store, release=settings.release)
         stack.push_async_callback(media.close)
         readiness = Readiness(settings.ready_file, settings.health_listen)
+        measures = Measures(settings.model, settings.pool)
+        stack.enter_context(telling(settings.metrics_listen, readiness, measures))
         stack.push_async_callback(readiness.stop)
         await readiness.start()
         fetching = asyncio.create_task(local_checkpoints(settings))
         stack.push_async_callback(cancel_all, (fetching,))
-        await _before(stopping, fetching)
+        with timed(measures, "fetch"):
+            await _before(stopping, fetching)
         if stopping.is_set():
             return 0
-        engine = make_engine(settings, card, fetching.result())
+        with timed(measures, "import"):
+            engine = make_engine(settings, card, fetching.result(), measures.engine)
         stack.push_async_callback(engine.stop)
-        await _before(stopping, asyncio.create_task(engine.start()))
+        with timed(measures, "load"):
+            await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
         # After the engine, whose processes are forked.
-        telling = await stack.enter_async_context(_telling(settings))
-        worker = Worker(settings, queue, media, engine, readiness, telling=telling)
+        traced = await stack.enter_async_context(_telling(settings))
+        worker = Worker(
+            settings, queue, media, engine, readiness, measures=measures, telling=traced
+        )
         return await worker.run(stopping)
 
 
@@ -116,6 +125,7 @@ class Worker:
         engine: Engine,
         readiness: Readiness,
         *,
+        measures: Measures,
         telling: Telling,
     ) -> None:
         name = settings.name
@@ -123,8 +133,10 @@ class Worker:
         self._readiness = readiness
         self._writer = LogWriters(queue, patience_seconds=settings.store_patience_seconds)
         slots = asyncio.Semaphore(engine.capacity)
-        place = Workplace(name, engine, media, slots, telling=telling)
+        place = Workplace(name, engine, media, slots, measures=measures, telling=telling)
         self._runs = Runs(queue, self._writer, place)
+        measures.capacity(sequences=engine.capacity, kv_tokens=engine.kv_tokens)
+        measures.watch(held=self._runs.__len__, running=engine.running)
         self._watchdog = Watchdog(self._runs, place, stall_seconds=settings.stall_seconds)
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead

@@ -20,20 +20,14 @@ from facet.core.errors import FacetError
 from facet.core.telemetry import gen_ai
 from facet.core.telemetry.timing import Timings
 from facet.core.telemetry.trace_context import TRACEPARENT, TRACESTATE, context_of, trace_id_of
-from facet.core.telemetry.tracing import UNTRACED, Tracing, fail
+from facet.core.telemetry.tracing import UNTRACED, Tracing, as_current, fail
 from facet.queue.id_words import count_ids
 from facet.queue.values import Claimed
 from facet.worker.attempt_content import input_messages, output_messages
 from facet.worker.engine.port import Prompt, Step
+from facet.worker.measures import ENGINE_DIED
 from facet.worker.occupancy import Occupancy
 from facet.worker.pace import Pace
-
-OK = "OK"
-LEASE_LOST = "LEASE_LOST"
-HANDED_BACK = "HANDED_BACK"
-ENGINE_DIED = "ENGINE_DIED"
-ABANDONED = "ABANDONED"
-"""The worker ended with it."""
 
 _MODALITIES = {
     "text": generation_pb2.MODALITY_TEXT,
@@ -113,6 +107,10 @@ class Attempt:
     ) -> AbstractContextManager[Span]:
         """A span that lasts while the context is open."""
         return self._tracing.phase(name, self._context, attributes=attributes)
+
+    def as_current(self) -> AbstractContextManager[None]:
+        """What is observed inside is tied to the attempt by an exemplar."""
+        return as_current(self._begun())
 
     def entered(self) -> None:
         """The engine is asked for a candidate."""

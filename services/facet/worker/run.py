@@ -22,7 +22,8 @@ from facet.core.errors import (
 )
 from facet.core.tasks import cancel_all
 from facet.queue.values import Claimed
-from facet.worker.attempt import ABANDONED, ENGINE_DIED, HANDED_BACK, LEASE_LOST, OK, Attempt
+from facet.worker import measures
+from facet.worker.attempt import Attempt
 from facet.worker.continuation import Continuation, continuation
 from facet.worker.engine.port import EngineDeadError, Medium
 from facet.worker.fan_out import FanOut
@@ -53,7 +54,10 @@ class Run:
         """`asked_at`: when the claim was asked for, on the monotonic clock."""
         self.claimed = claimed
         self.log = log
+        self._envelope = envelope_pb2.Envelope()
         self._place = place
+        self._began = time.monotonic()
+        self._reason = measures.ENGINE_DIED
         self._output = Output(claimed, log)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._attempt = Attempt(claimed, place.telling, place.occupancy, asked_at)
@@ -80,7 +84,6 @@ class Run:
         """
         lease = self.claimed.lease
         bind_contextvars(generation_id=lease.generation_id, attempt=self.claimed.attempt)
-        outcome = ABANDONED
         work = asyncio.create_task(self._work())
         lost = asyncio.create_task(self.log.lost.wait())
         try:
@@ -88,26 +91,23 @@ class Run:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
-                outcome = OK
                 return
             await cancel_all([work])
             if self.log.lost.is_set():
-                outcome = LEASE_LOST
+                self._reason = measures.LEASE_LOST
                 _log.info("run.lease_lost", generation_id=lease.generation_id)
             elif self._stop.result() is Stop.STALLED:
                 stalled = EngineStalledError("the engine made no progress on this request")
+                self._reason = stalled.reason_name()
                 await self._fail(stalled)
             else:
-                outcome = HANDED_BACK
+                self._reason = measures.HANDED_BACK
                 await self.log.settle()
-        except EngineDeadError:
-            outcome = ENGINE_DIED
-            raise
         finally:
             await cancel_all([work])
             lost.cancel()
             self._stop.cancel()
-            self._end(outcome)
+            self._end()
 
     async def _work(self) -> None:
         generation_id = self.claimed.lease.generation_id
@@ -115,39 +115,51 @@ class Run:
             envelope = _read_envelope(self.claimed.envelope, generation_id)
             self._attempt.begin(envelope)
             await self._generate(envelope)
+            self._reason = measures.OK if self._output.usage else measures.LEASE_LOST
         except FacetError as error:
+            self._reason = error.reason_name()
             _log.info("run.failed", generation_id=generation_id, reason=error.reason_name())
             await self._fail(error)
         except EngineDeadError:
+            self._reason = measures.ENGINE_DIED
             raise
         # A fault of ours must not take the other requests with it: this is their supervisor.
         except Exception as error:  # noqa: BLE001
+            self._reason = measures.INTERNAL
             await self._fail(_incident(error, generation_id))
 
     async def _fail(self, error: FacetError) -> None:
         self._attempt.fail(error)
         await self._output.fail(error)
 
-    def _end(self, outcome: str) -> None:
+    def _end(self) -> None:
         output = self._output
         prompt = output.prompt if output.has_prompt else None
         self._attempt.end(
-            outcome, finished=output.finished, prompt=prompt, response=self.log.response()
+            self._reason, finished=output.finished, prompt=prompt, response=self.log.response()
         )
+        with self._attempt.as_current():
+            self._measure()
 
     async def _generate(self, envelope: envelope_pb2.Envelope) -> None:
-        engine, request = self._place.engine, envelope.request
-        way = continuation(request, self.claimed, engine)
+        engine, request, claimed = self._place.engine, envelope.request, self.claimed
+        self._envelope = envelope
+        self._place.measures.began(request.priority, claimed.attempt, claimed.waited_ms / 1000)
+        way = continuation(request, claimed, engine)
+        if claimed.next_offset:
+            self._place.measures.resumed(way.value)
         began = time.monotonic()
         media = await self._fetch(envelope)
         with self._attempt.phase("render"):
             prompt = await engine.render(request, media, envelope.tenant)
+        render_seconds = time.monotonic() - began
+        self._place.measures.rendered(render_seconds)
         candidates = max(1, request.generation_config.candidate_count)
         self._output.begin(
             prompt,
             [engine.decoder(request, prompt) for _ in range(candidates)],
             include_thoughts=request.generation_config.thinking.include_thoughts,
-            render_seconds=time.monotonic() - began,
+            render_seconds=render_seconds,
             is_restart=way is Continuation.RESTART,
         )
         if not self._output.is_complete:
@@ -164,6 +176,15 @@ class Run:
         }
         with self._attempt.phase("media.fetch", attributes):
             return await fetch_media(self._place.media, envelope.media)
+
+    def _measure(self) -> None:
+        count, tally = self._place.measures, self._output.tally
+        request = self._envelope.request
+        if tally.first_token_seconds is not None:
+            count.made_tokens(tally.first_token_seconds, tally.seconds_per_token)
+        if self._output.usage is not None:
+            count.used(self._output.usage, self._envelope.tenant, request.adapter)
+        count.ended(request.priority, self._reason, time.monotonic() - self._began)
 
 
 def _read_envelope(data: bytes, generation_id: str) -> envelope_pb2.Envelope:

@@ -7,6 +7,7 @@ import json
 import secrets
 import signal
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -319,3 +320,31 @@ def _events(logged: str, event: str) -> list[dict[str, Any]]:
     *whole, _ = logged.split("\n")
     lines = [json.loads(line) for line in whole if line.startswith("{")]
     return [line for line in lines if line["event"] == event]
+
+
+async def test_metrics_point_at_the_trace_when_openmetrics_is_asked_for(
+    receiver: Receiver, served: Served, start_worker: Start
+) -> None:
+    of_gateway, of_worker = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    await served.start(receiver.address, metrics_listen=of_gateway)
+    worker = start_worker(trace_endpoint=receiver.address, metrics_listen=of_worker)
+    await ready(worker)
+    assert [response async for response in served.stream(PROMPT, CALLER)]
+    await received(receiver, "chat nano")
+    accepted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    for address, name in (
+        (of_gateway, "facet_gateway_time_to_first_token_seconds"),
+        (of_worker, "facet_worker_attempt_seconds"),
+    ):
+        page = await asyncio.to_thread(_page, address, accepted)
+        told = [line for line in page.splitlines() if line.startswith(f"{name}_bucket")]
+        assert any(f'trace_id="{TRACE_ID}"' in line.partition(" # ")[2] for line in told), told
+        plain = await asyncio.to_thread(_page, address, {})
+        assert TRACE_ID not in plain
+
+
+def _page(address: str, headers: dict[str, str]) -> str:
+    request = urllib.request.Request(f"http://{address}/metrics", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        page: str = answer.read().decode()
+    return page

@@ -1,1 +1,1 @@
-"""Metrics, traces and what else the services tell about themselves."""
+"""What services tell of themselves: metrics with their listener, traces, and their settings."""

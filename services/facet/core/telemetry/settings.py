@@ -1,4 +1,4 @@
-"""What every service can be told about its telemetry."""
+"""Settings of what a service tells of itself, the same for all services."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ Endpoint = Annotated[str, Field(pattern=r"^((https?://)?[^/]+:\d{1,5}/?)?$")]
 
 
 class TelemetrySettings(ServiceSettings):
-    """Part of the settings of gateway, worker and autoscaler."""
+    """Mixed into the settings of a service."""
+
+    metrics_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """Address `host:port` where HTTP serves `/metrics` for Prometheus and `/health`, without TLS
+    and without a key; port 0 takes a free one. Empty serves none."""
 
     trace_endpoint: Endpoint = ""
     """Where spans go: OTLP over gRPC, `[http(s)://]host:port`; empty sends none. https takes the

@@ -14,6 +14,7 @@ from opentelemetry.trace import Tracer
 
 from facet.core.telemetry.exporting import batching, exporter_to, stop_batching
 from facet.core.telemetry.tracing import resource_of
+from facet.core.telemetry.worker_metrics import TIMINGS_DROPPED
 
 SPAN_NAME = "facet.timing"
 
@@ -77,6 +78,7 @@ class Timings:
             if not self.dropped:
                 _log.info("timing.dropped", rate_per_second=RATE_PER_SECOND)
             self.dropped += 1
+            TIMINGS_DROPPED.inc()
             return
         span = self._tracer.start_span(SPAN_NAME, trace, attributes=attributes, start_time=start_ns)
         span.end(end_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -48,7 +49,9 @@ async def stop_batching(processor: BatchSpanProcessor) -> None:
 
     def stop() -> None:
         processor.shutdown()  # type: ignore[no-untyped-call]
-        loop.call_soon_threadsafe(ended.set)
+        # It may be too late for anybody to hear.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set)
 
     # A thread of the loop's own pool would hold up the end of the process.
     threading.Thread(target=stop, name="last-spans", daemon=True).start()

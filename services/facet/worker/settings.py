@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from facet.core.settings import WeightsSettings, settings_config
-from facet.core.telemetry.settings import TelemetrySettings
+from facet.core.telemetry.settings import Endpoint, TelemetrySettings
 from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.profiles.choice import AUTO
 from facet.queue.store_settings import StoreSettings
@@ -48,6 +48,8 @@ class WorkerSettings(StoreSettings, WeightsSettings, TelemetrySettings):
     """How long events are kept while Redis is away."""
     ready_file: Path | None = None
     """Written when claiming begins, removed when it ends."""
+    timing_endpoint: Endpoint = ""
+    """Where the timing of each attempt goes, likewise: the autoscaler; empty for none."""
     health_listen: str = ""
     """Address host:port of the gRPC health service; empty for none."""
 
@@ -59,8 +61,11 @@ class WorkerSettings(StoreSettings, WeightsSettings, TelemetrySettings):
     """Tokens of one engine step, which holds the two largest media; unset takes the plan's."""
     speculative_tokens: int | None = Field(default=None, ge=0, le=8)
     """Draft tokens a step at every batch size; 0 turns the drafter off; unset takes the plan's."""
-    load_format: str = ""
-    """vLLM's way to read the weights; empty takes the profile's."""
+    load_format: Literal["", "auto", "runai_streamer"] = ""
+    """vLLM's way to read the weights; empty takes the profile's.
+
+    `runai_streamer` reads files by several threads, and a target in gs:// without a copy of it.
+    """
     cpu_threads: int = Field(default=0, ge=0)
     """Compute threads on a CPU; 0 takes 1 for nano, else all CPUs that the process may use."""
 

@@ -80,7 +80,6 @@ def test_each_alert_fires_in_a_case_and_rests_in_one(render: Renderer) -> None:
         ("slo", {"slo": {"successRatio": 0.99}}),
         ("queue", {"slo": {"queueAgeSeconds": {"interactive": 60}}}),
         ("services", {"coldStartSeconds": 300}),
-        ("services", {"minAcceptedLength": 1.1}),
         ("cost", {"maxCostPerHour": 41}),
         ("cost", {"maxCostPerHour": 0}),
     ],
@@ -163,7 +162,7 @@ def test_a_cap_on_cost_is_refused_when_no_autoscaler_tells_it(render: Renderer) 
         ({"slo": {"successRatio": 99.9}}, "successRatio"),
         ({"slo": {"queueAgeSeconds": {"batch": 0}}}, "batch"),
         ({"kind": "file"}, "kind"),
-        ({"minAcceptedLength": 0.5}, "minAcceptedLength"),
+        ({"coldStartSeconds": 0}, "coldStartSeconds"),
     ],
 )
 def test_a_value_is_refused_when_no_rule_can_follow_it(

@@ -32,6 +32,11 @@ def highest(name: str, *by: str, where: str = "") -> str:
     return f"max{_by(by)} ({_series(_of_kind(name, 'gauge'), '', where)})"
 
 
+def lowest(name: str, *by: str) -> str:
+    """The lowest of a gauge over those that tell it."""
+    return f"min{_by(by)} ({_series(_of_kind(name, 'gauge'), '', '')})"
+
+
 def slope(name: str, *by: str) -> str:
     """How fast a gauge that several tell alike grows a second."""
     series = _series(_of_kind(name, "gauge"), "", "")

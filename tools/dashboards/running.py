@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.dashboards.panels import Dashboard, Line, Panel
-from tools.dashboards.queries import highest, increase, mean, rate, slope, total
+from tools.dashboards.queries import highest, increase, lowest, mean, rate, slope, total
 from tools.dashboards.serving import quantiles
 
 _OUTPUT = 'direction="output"'
@@ -131,8 +131,7 @@ SPECULATION = Dashboard(
             (
                 Panel(
                     "Tokens a step",
-                    "1 and what is accepted of a draft; monitoring.rules.minAcceptedLength is the "
-                    "alert's threshold.",
+                    "1 and what is accepted of a draft; the more, the faster.",
                     "short",
                     (
                         Line(
@@ -155,6 +154,18 @@ SPECULATION = Dashboard(
                             f"{rate('facet_worker_accepted_tokens_total', 'pool')} / "
                             f"{rate('facet_worker_drafted_tokens_total', 'pool')}",
                             "{{pool}}",
+                        ),
+                    ),
+                ),
+                Panel(
+                    "Share at the last judgement",
+                    "Lowest worker of a pool; below the floor of its profile it is not healthy, "
+                    "which 0 tells.",
+                    "short",
+                    (
+                        Line(lowest("facet_worker_speculation_acceptance", "pool"), "{{pool}}"),
+                        Line(
+                            lowest("facet_worker_speculation_healthy", "pool"), "{{pool}} healthy"
                         ),
                     ),
                 ),

@@ -30,7 +30,6 @@ interactive {{ .interactive }} s, standard {{ .standard }} s, batch {{ .batch }}
       "MAX_TOKENS" ($most.tokens | int64 | toString)
       "MAX_BYTES" ($most.bytes | int64 | toString)
       "NO_WORKERS_FOR" (printf "%ds" (int $rules.coldStartSeconds))
-      "MIN_ACCEPTED_LENGTH" (toString $rules.minAcceptedLength)
       "MAX_COST" (toString $rules.maxCostPerHour)
     | toJson -}}
 {{- end -}}

@@ -14,6 +14,7 @@ from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.profiles.machine import Machine
 from facet.profiles.refusal import PlanRefusedError
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
@@ -23,7 +24,7 @@ from facet.queue.sweeper import Sweeper
 from facet.weights.errors import WeightsError
 from facet.worker.checkpoints import local_checkpoints
 from facet.worker.claimer import Claimer
-from facet.worker.engine.port import Engine, EngineSettingsError
+from facet.worker.engine.port import Engine, EngineDeadError, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writers import LogWriters
@@ -32,6 +33,7 @@ from facet.worker.planning import profile_of, this_machine
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
+from facet.worker.speculation_gate import SpeculationGate
 from facet.worker.telling import telling, timed
 from facet.worker.watchdog import Watchdog
 from facet.worker.workplace import Workplace
@@ -63,13 +65,15 @@ def main() -> None:
         sys.exit(_CANNOT_FIT)
     except (UnknownModelError, EngineSettingsError, WeightsError) as error:
         sys.exit(f"settings: {error}")
+    except EngineDeadError as error:
+        sys.exit(f"engine: {error}")
     sys.exit(exit_code)
 
 
 async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
-    Errors: EngineSettingsError, WeightsError.
+    Errors: EngineSettingsError, WeightsError; EngineDeadError before it serves.
     """
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
@@ -100,7 +104,16 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
             await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
-        worker = Worker(settings, queue, media, engine, readiness, measures=measures)
+        gate = _gate(settings)
+        if gate is not None:
+            testing = asyncio.create_task(gate.self_test(engine))
+            stack.push_async_callback(cancel_all, (testing,))
+            with timed(measures, "self_test"):
+                await _before(stopping, testing)
+            if stopping.is_set():
+                return 0
+            measures.engine.watch_drafts(gate.count)
+        worker = Worker(settings, queue, media, engine, readiness, measures=measures, gate=gate)
         return await worker.run(stopping)
 
 
@@ -116,6 +129,7 @@ class Worker:
         readiness: Readiness,
         *,
         measures: Measures,
+        gate: SpeculationGate | None,
     ) -> None:
         name = settings.name
         self._drain_seconds = settings.drain_seconds
@@ -130,7 +144,12 @@ class Worker:
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead
         )
-        self._reporter = Reporter(queue, engine, self._runs, worker=name, model=settings.model)
+        self._gate = gate
+        if gate is not None:
+            measures.watch_speculation(gate)
+        self._reporter = Reporter(
+            queue, engine, self._runs, worker=name, model=settings.model, speculation=gate
+        )
         self._sweeper = Sweeper(queue)
 
     async def run(self, stopping: asyncio.Event) -> int:
@@ -145,6 +164,8 @@ class Worker:
                 self._sweeper.run(),
             )
         ]
+        if self._gate is not None:
+            loops.append(asyncio.create_task(self._gate.keep_told(self._readiness.set_note)))
         claiming = asyncio.create_task(self._claimer.run())
         asked = asyncio.create_task(self._stop_asked(stopping))
         try:
@@ -188,6 +209,12 @@ def _failed(ends: set[asyncio.Future[Any]]) -> int:
         if end.done() and not end.cancelled() and (error := end.exception()) is not None:
             _log.error("worker.failed", error=repr(error))
     return 1
+
+
+def _gate(settings: WorkerSettings) -> SpeculationGate | None:
+    """None where nothing is drafted."""
+    engine = profile_of(settings, Machine()).engine
+    return SpeculationGate(engine.acceptance_floor) if engine.speculative_tokens else None
 
 
 async def _before(stopping: asyncio.Event, start: asyncio.Task[Any]) -> None:

@@ -52,6 +52,8 @@ def test_chart_refuses_when_no_value_is_given(render: Renderer) -> None:
         ({"gateway": {"admin": {"enabled": True}}, "auth": {"existingSecret": "", "keys": [KEY]}},
          "needs an operator's key"),
         ({"auth": {"tenants": {"defaults": {}}, "existingTenantsConfigMap": "t"}}, "not both"),
+        ({"gateway": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+         "set gateway.resources.requests.cpu"),
     ],
 )  # fmt: skip
 def test_the_reason_is_told_when_values_contradict_each_other(

@@ -142,6 +142,9 @@ def test_the_metadata_server_is_reached_when_it_gives_the_password(
         assert blocks(found) == expected
 
 
+DRAFTER = {"drafterPath": "drafter"}
+
+
 @pytest.mark.parametrize(
     ("weights", "is_fetching", "is_reading"),
     [
@@ -149,8 +152,8 @@ def test_the_metadata_server_is_reached_when_it_gives_the_password(
         ({"source": "org/name"}, True, False),
         ({"source": "gs://bucket/w4a16"}, True, True),
         ({"drafterSource": "gs://bucket/drafter"}, True, True),
-        ({"volume": {"persistentVolumeClaim": {"claimName": "w"}}}, False, False),
-        ({"volume": {"csi": {"driver": "gcsfuse.csi.storage.gke.io"}}}, True, True),
+        ({"volume": {"persistentVolumeClaim": {"claimName": "w"}}, **DRAFTER}, False, False),
+        ({"volume": {"csi": {"driver": "gcsfuse.csi.storage.gke.io"}}, **DRAFTER}, True, True),
     ],
 )
 def test_pools_reach_only_where_their_weights_are(
@@ -158,7 +161,7 @@ def test_pools_reach_only_where_their_weights_are(
 ) -> None:
     pools = [
         {"name": "one", "profile": "w4a16", "weights": weights},
-        {"name": "two", "profile": "w4a16", "weights": {"volume": {"emptyDir": {}}}},
+        {"name": "two", "profile": "w4a16", "weights": {"volume": {"emptyDir": {}}, **DRAFTER}},
     ]
     chart = render({"model": "gemma-4-12b", "pools": pools})
 

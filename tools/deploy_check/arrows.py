@@ -220,12 +220,7 @@ def _mounts_bucket(workload: Workload) -> bool:
 
 def fetches(workload: Workload) -> bool:
     """Whether a worker's weights come over the network."""
-    environment = _environment(workload)
-    streams = "FACET_WORKER_LOAD_FORMAT" in environment
-    is_real = environment.get("FACET_WORKER_ENGINE") == "vllm"
-    is_offline = environment.get("FACET_WORKER_OFFLINE") == "true"
-    downloads = "FACET_WORKER_WEIGHTS_CACHE" in environment
-    return _mounts_bucket(workload) or downloads or (streams and is_real and not is_offline)
+    return _mounts_bucket(workload) or "FACET_WORKER_WEIGHTS_CACHE" in _environment(workload)
 
 
 def reads_bucket(workload: Workload) -> bool:

@@ -272,14 +272,21 @@ def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
         ("credentials", gateway.authenticator.run),
         ("tenants file", gateway.tenants.run),
     ]
-    life_seconds = gateway.settings.usage_retention_seconds
     for route in gateway.catalogue.routes:
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),
             (f"sweeper of {route.card.name}", Sweeper(route.queue).run),
-            (f"usage of {route.card.name}", UsageTrimmer(route.queue, life_seconds).run),
+            (f"usage of {route.card.name}", _trimmer(route, gateway.settings).run),
         ]
     return loops
+
+
+def _trimmer(route: Route, settings: GatewaySettings) -> UsageTrimmer:
+    return UsageTrimmer(
+        route.queue,
+        life_seconds=settings.usage_retention_seconds,
+        most=settings.max_usage_records,
+    )
 
 
 def _warn_of_plaintext(settings: GatewaySettings) -> None:

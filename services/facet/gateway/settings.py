@@ -10,7 +10,7 @@ from pydantic import Field
 from facet.core.listener import ListenerSettings
 from facet.core.settings import settings_config
 from facet.core.telemetry.settings import TelemetrySettings
-from facet.queue.limits import MAX_MEDIA_BYTES, QueueLimits
+from facet.queue.limits import MAX_MEDIA_BYTES, MAX_USAGE_RECORDS, QueueLimits
 from facet.queue.placement import MAX_SHARDS
 from facet.queue.store_settings import StoreSettings
 
@@ -76,6 +76,9 @@ class GatewaySettings(StoreSettings, ListenerSettings, TelemetrySettings):
 
     usage_retention_seconds: Annotated[int, Field(ge=0, le=400 * 86_400)] = 35 * 86_400
     """How long the usage record of an ended generation is kept, about."""
+
+    max_usage_records: Count = MAX_USAGE_RECORDS
+    """Usage records that each shard of a model keeps at most, the latest ones; 130 bytes each."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""

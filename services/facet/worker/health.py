@@ -7,14 +7,18 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+LIVENESS = "liveness"
+"""Health service that says SERVING as long as the process answers, also while it drains."""
+
 SPECULATION = "speculation"
-"""Service of the health server that is NOT_SERVING while there is a note on drafts."""
+"""Health service that says NOT_SERVING while there is a note on drafts."""
 
 
 class Readiness:
     """`set` turns it on and off. `file` and `listen` are optional ways to show it.
 
-    `note` says what is amiss while requests are claimed all the same.
+    At `listen` the health service "" tells readiness, `LIVENESS` that the process works. `note`
+    says what is amiss while requests are claimed all the same, and `SPECULATION` that it does.
     """
 
     def __init__(self, file: Path | None, listen: str) -> None:
@@ -30,6 +34,7 @@ class Readiness:
         await self.set(is_ready=False)
         if not self._listen:
             return
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         self._server = grpc.aio.server()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_insecure_port(self._listen)

@@ -18,6 +18,7 @@ from tests.support.queue_contract import (
     rewinding,
     submitting,
     sweeping,
+    telling,
     warming,
     writing,
 )
@@ -123,6 +124,10 @@ class TestWorkers(operating.WorkerContract):
     pass
 
 
+class TestTelling(telling.TellingContract):
+    pass
+
+
 class TestQuota(quotas.QuotaContract):
     pass
 
@@ -132,4 +137,12 @@ class TestUsage(accounting.UsageContract):
 
 
 class TestRetention(accounting.RetentionContract):
+    pass
+
+
+class TestDelivery(accounting.DeliveryContract):
+    pass
+
+
+class TestUsageBound(accounting.UsageBoundContract):
     pass

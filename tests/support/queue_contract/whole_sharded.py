@@ -11,6 +11,7 @@ from tests.support.queue_contract import (
     reading,
     sharding,
     sweeping,
+    telling,
     writing,
 )
 
@@ -99,9 +100,17 @@ class TestWorkers(operating.WorkerContract):
     pass
 
 
+class TestTelling(telling.TellingContract):
+    pass
+
+
 class TestUsage(accounting.UsageContract):
     pass
 
 
 class TestRetention(accounting.RetentionContract):
+    pass
+
+
+class TestDelivery(accounting.DeliveryContract):
     pass

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.timing import timings
+from facet.core.telemetry.tracing import tracing
 from facet.profiles.machine import Machine
 from facet.profiles.refusal import PlanRefusedError
 from facet.queue.media import RedisMediaStore
@@ -22,6 +25,7 @@ from facet.queue.sharded_queue import sharded_queue
 from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
 from facet.weights.errors import WeightsError
+from facet.worker.attempt import Telling
 from facet.worker.checkpoints import local_checkpoints
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineDeadError, EngineSettingsError
@@ -75,12 +79,14 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
 
     Errors: EngineSettingsError, WeightsError; EngineDeadError before it serves.
     """
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
     # Before the engine: vLLM's own handlers would abort what runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         queue = await stack.enter_async_context(
             sharded_queue(store, release=settings.release, model=settings.model)
         )
@@ -104,16 +110,17 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
             await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
-        gate = _gate(settings)
-        if gate is not None:
-            testing = asyncio.create_task(gate.self_test(engine))
-            stack.push_async_callback(cancel_all, (testing,))
-            with timed(measures, "self_test"):
-                await _before(stopping, testing)
-            if stopping.is_set():
-                return 0
-            measures.engine.watch_drafts(gate.count)
-        worker = Worker(settings, queue, media, engine, readiness, measures=measures, gate=gate)
+        gate = await _gate(settings, engine, measures, stopping)
+        if stopping.is_set():
+            return 0
+        # After the engine, whose processes are forked.
+        traced = await stack.enter_async_context(_telling(settings))
+        worker = Worker(
+            *(settings, queue, media, engine, readiness),
+            measures=measures,
+            telling=traced,
+            gate=gate,
+        )
         return await worker.run(stopping)
 
 
@@ -129,6 +136,7 @@ class Worker:
         readiness: Readiness,
         *,
         measures: Measures,
+        telling: Telling,
         gate: SpeculationGate | None,
     ) -> None:
         name = settings.name
@@ -136,7 +144,7 @@ class Worker:
         self._readiness = readiness
         self._writer = LogWriters(queue, patience_seconds=settings.store_patience_seconds)
         slots = asyncio.Semaphore(engine.capacity)
-        place = Workplace(name, engine, media, slots, measures=measures)
+        place = Workplace(name, engine, media, slots, measures=measures, telling=telling)
         self._runs = Runs(queue, self._writer, place)
         measures.capacity(sequences=engine.capacity, kv_tokens=engine.kv_tokens)
         measures.watch(held=self._runs.__len__, running=engine.running)
@@ -211,10 +219,38 @@ def _failed(ends: set[asyncio.Future[Any]]) -> int:
     return 1
 
 
-def _gate(settings: WorkerSettings) -> SpeculationGate | None:
-    """None where nothing is drafted."""
-    engine = profile_of(settings, Machine()).engine
-    return SpeculationGate(engine.acceptance_floor) if engine.speculative_tokens else None
+async def _gate(
+    settings: WorkerSettings, engine: Engine, measures: Measures, stopping: asyncio.Event
+) -> SpeculationGate | None:
+    """After its self-test; None where nothing is drafted. Errors: EngineDeadError."""
+    planned = profile_of(settings, Machine()).engine
+    if not planned.speculative_tokens:
+        return None
+    gate = SpeculationGate(planned.acceptance_floor)
+    testing = asyncio.create_task(gate.self_test(engine))
+    try:
+        with timed(measures, "self_test"):
+            await _before(stopping, testing)
+    finally:
+        await cancel_all((testing,))
+    measures.engine.watch_drafts(gate.count)
+    return gate
+
+
+@asynccontextmanager
+async def _telling(settings: WorkerSettings) -> AsyncIterator[Telling]:
+    identity = {
+        "facet.model": settings.model,
+        "facet.pool": settings.pool,
+        "facet.profile": settings.profile,
+        "facet.worker": settings.name,
+    }
+    resource = {"service.instance.id": settings.name}
+    async with (
+        tracing(settings, "worker", resource) as spans,
+        timings(settings.timing_endpoint, "worker", resource) as told,
+    ):
+        yield Telling(spans, told, identity)
 
 
 async def _before(stopping: asyncio.Event, start: asyncio.Task[Any]) -> None:

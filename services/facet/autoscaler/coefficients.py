@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from facet.autoscaler.work import Modality, Work
-
-_NO_COSTS: Mapping[Modality, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class ServiceCoefficients:
     """
 
     prefill_base_seconds: float = 0.0
-    prefill_token_seconds: Mapping[Modality, float] = field(default=_NO_COSTS)
+    prefill_token_seconds: Mapping[Modality, float] = field(default_factory=dict)
     step_base_seconds: float = 0.0
     step_sequence_seconds: float = 0.0
     tokens_per_step: float = 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 
 class Modality(StrEnum):
@@ -17,9 +16,6 @@ class Modality(StrEnum):
     VIDEO = "video"
 
 
-_NO_TOKENS: Mapping[Modality, float] = MappingProxyType({})
-
-
 @dataclass(frozen=True)
 class Work:
     """So many requests with their tokens together.
@@ -29,7 +25,7 @@ class Work:
     """
 
     requests: float = 0.0
-    prompt_tokens: Mapping[Modality, float] = field(default=_NO_TOKENS)
+    prompt_tokens: Mapping[Modality, float] = field(default_factory=dict)
     output_tokens: float = 0.0
 
     def __add__(self, other: Work) -> Work:

@@ -73,6 +73,7 @@ class Measures:
         self.ended_requests = 0
         self.interactive = 0
         self.within_slo = 0
+        self.late = 0
         self.scale_events = 0
         self.peak_pods = 0
         self.first_token_seconds: float | None = None
@@ -99,7 +100,10 @@ class Measures:
             self.window.ttfts[request.priority].append((now, ttft))
         if request.priority is not Priority.INTERACTIVE:
             return
-        self.within_slo += ttft <= self._slo
+        if ttft <= self._slo:
+            self.within_slo += 1
+        else:
+            self.late += 1
         self._worst_ttft = max(self._worst_ttft, ttft)
         self.ttft.add(ttft)
 

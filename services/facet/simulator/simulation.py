@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -56,9 +57,9 @@ class Simulation:
         self._arrivals: Iterator[Request] = setting.workload.arrivals()
         self._next: Request | None = None
         self._has_arrived = False
-        self._most_misses: float | None = None
+        self._most_misses = math.inf
 
-    def run(self, *, most_misses: float | None = None) -> Measures:
+    def run(self, *, most_misses: float = math.inf) -> Measures:
         """Run to the end, or until there were more misses than `most_misses`."""
         self._most_misses = most_misses
         duration = self._setting.workload.duration_seconds
@@ -73,6 +74,8 @@ class Simulation:
 
     def _is_over(self) -> bool:
         measures = self.measures
+        if measures.late > self._most_misses:
+            return True
         return (
             self._has_arrived
             and measures.ended_requests == measures.arrived

@@ -2,16 +2,214 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
 from facet.autoscaler.decision import Cause, Decision, Reason
+from facet.autoscaler.policy.accounting import accounted
+from facet.autoscaler.policy.capacity import Capacity, capacities, serving_pods
+from facet.autoscaler.policy.forecasting import Forecast, forecast, observe
+from facet.autoscaler.policy.need import Load, Need, Supply, need_of
+from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.state import PolicyState
-from facet.autoscaler.signals import Signals
+from facet.autoscaler.policy.stabilising import stabilised, within
+from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
+from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
+from facet.autoscaler.work import Work
+from facet.queue.values import Priority
+
+_MIX_MEMORY = 4.0
+"""Memory of what a request is like, in horizons."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The signals that every decision needs, all valid."""
+
+    now: float
+    waiting: Mapping[Priority, WaitingWork]
+    leased: LeasedWork
+    pods: tuple[Pod, ...]
+    arrivals: Arrivals | None
+
+    @property
+    def has_work(self) -> bool:
+        waiting = sum(each.work.requests for each in self.waiting.values())
+        arrived = (
+            sum(each.requests for each in self.arrivals.classes.values()) if self.arrivals else 0
+        )
+        return waiting + self.leased.requests + arrived > 0
 
 
 def decide(
     signals: Signals, state: PolicyState, settings: PolicySettings
 ) -> tuple[Decision, PolicyState]:
-    """Replicas by pool with reasons, and what to remember. Pure; never raises for odd signals."""
-    replicas = {pool.name: pool.min_pods for pool in settings.pools}
-    reasons = (Reason(Cause.BLIND),)
+    """Replicas by pool with reasons, and what to remember. Pure; never raises for odd signals.
+
+    Without a valid queue, leased work or pods the last sizes are held (`Decision.is_blind`), and
+    what was learned stays as it was.
+    """
+    queue, leased, pods = signals.queue.current, signals.leased.current, signals.pods.current
+    if queue is None or leased is None or pods is None:
+        return _hold(signals, state, settings)
+    seen = _Seen(signals.at_seconds, queue, leased, pods, signals.arrivals.current)
+    found, unmeasured = capacities(signals, settings)
+    first = found[0]
+    horizon = first.startup_seconds + first.startup_deviation_seconds + settings.interval_seconds
+    state = _begun(seen, state)
+    state, expected = _learn(seen, state, first, horizon, settings)
+    stocks, memories, stock_reasons = _stocks(signals, seen, state, found, settings)
+    supply = _supply(seen, stocks, horizon)
+    need = need_of(
+        Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
+    )
+    size, reasons = _size(seen, state, need, horizon, settings)
+    replicas, pool_reasons = allocate(size.given, stocks, state.replicas, settings)
+    decision = Decision(
+        seen.now,
+        replicas,
+        (*unmeasured, *stock_reasons, *need.reasons, *reasons, *pool_reasons),
+    )
+    history = (*within(state.history, seen.now - horizon), size)
+    return decision, replace(
+        state, at_seconds=seen.now, replicas=replicas, history=history, pools=memories
+    )
+
+
+def _begun(seen: _Seen, state: PolicyState) -> PolicyState:
+    """With nothing decided yet, what is there counts as if it had been wanted."""
+    if state.at_seconds is not None:
+        return state
+    there: dict[str, int] = {}
+    for pod in seen.pods:
+        if pod.phase is not Phase.TERMINATING:
+            there[pod.pool] = there.get(pod.pool, 0) + 1
+    size = sum(there.values())
+    return replace(state, replicas=there, history=(Sized(seen.now, size, size),))
+
+
+def _hold(
+    signals: Signals, state: PolicyState, settings: PolicySettings
+) -> tuple[Decision, PolicyState]:
+    missing = [
+        name
+        for name, reading in (
+            ("queue", signals.queue),
+            ("leased", signals.leased),
+            ("pods", signals.pods),
+        )
+        if reading.current is None
+    ]
+    replicas = {
+        pool.name: max(pool.min_pods, state.replicas.get(pool.name, 0)) for pool in settings.pools
+    }
+    reasons = tuple(Reason(Cause.BLIND, detail=name) for name in missing)
     return Decision(signals.at_seconds, replicas, reasons, is_blind=True), state
+
+
+def _learn(
+    seen: _Seen, state: PolicyState, first: Capacity, horizon: float, settings: PolicySettings
+) -> tuple[PolicyState, Forecast]:
+    """Take in arrivals, and account the time since the last decision."""
+    if state.at_seconds is not None:
+        seconds = max(0.0, seen.now - state.at_seconds)
+        totals = accounted(state.gpu_seconds, seen.pods, seen.leased, seconds, settings)
+        state = replace(state, gpu_seconds=totals)
+    if seen.has_work or (state.last_work_seconds is None and seen.pods):
+        state = replace(state, last_work_seconds=seen.now)
+    arrivals = seen.arrivals
+    if arrivals is None or arrivals.interval_seconds <= 0:
+        return state, forecast(state.forecaster, horizon)
+    urgent = arrivals.classes.get(Priority.INTERACTIVE, Work())
+    served = urgent + arrivals.classes.get(Priority.STANDARD, Work())
+    kept = math.exp(-arrivals.interval_seconds / (_MIX_MEMORY * horizon))
+    state = replace(
+        state, mix=state.mix.scaled(kept) + served, urgent=state.urgent.scaled(kept) + urgent
+    )
+    seconds = arrivals.interval_seconds
+    forecaster, expected = observe(
+        state.forecaster,
+        first.pod_seconds(served) / seconds,
+        served.requests / seconds,
+        seconds,
+        horizon,
+    )
+    return replace(state, forecaster=forecaster), expected
+
+
+def _stocks(
+    signals: Signals,
+    seen: _Seen,
+    state: PolicyState,
+    found: Sequence[Capacity],
+    settings: PolicySettings,
+) -> tuple[tuple[Stock, ...], dict[str, PoolMemory], tuple[Reason, ...]]:
+    """What each pool has and may have, and what is remembered of its stock."""
+    stocks: list[Stock] = []
+    memories: dict[str, PoolMemory] = {}
+    reasons: list[Reason] = []
+    reference = found[0].pod_seconds(state.mix)
+    for each in found:
+        pool = each.settings
+        pods = [pod for pod in seen.pods if pod.pool == pool.name]
+        memory, told = remember(
+            pool,
+            each.startup_seconds,
+            pods,
+            state.pools.get(pool.name, PoolMemory()),
+            seen.now,
+        )
+        memories[pool.name] = memory
+        reasons += told
+        lost = (Phase.UNSCHEDULABLE, Phase.TERMINATING)
+        placed = sum(1 for pod in pods if pod.phase not in lost)
+        own = each.pod_seconds(state.mix)
+        stocks.append(
+            Stock(
+                each,
+                placed,
+                serving_pods(signals, pool.name),
+                most_of(pool, memory, placed, seen.now),
+                reference / own if own > 0 and reference > 0 else 1.0,
+            )
+        )
+    return tuple(stocks), memories, tuple(reasons)
+
+
+def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
+    """Pods that serve, and those that will, when their pool's start-up time has passed."""
+    by_pool = {each.capacity.settings.name: each for each in stocks}
+    coming = []
+    for pod in seen.pods:
+        stock = by_pool.get(pod.pool)
+        if stock is None or pod.phase not in (Phase.PULLING, Phase.LOADING, Phase.WARMING):
+            continue
+        left = max(0.0, stock.capacity.startup_seconds - pod.age_seconds)
+        coming.append((left, stock.speed))
+    serving = sum(each.serving * each.speed for each in stocks)
+    return Supply(serving, tuple(coming), horizon)
+
+
+def _size(
+    seen: _Seen, state: PolicyState, need: Need, horizon: float, settings: PolicySettings
+) -> tuple[Sized, tuple[Reason, ...]]:
+    """Pods of the first pool's speed, within limits over time."""
+    reasons: list[Reason] = []
+    idle = math.inf
+    if state.last_work_seconds is not None:
+        idle = seen.now - state.last_work_seconds
+    if not seen.has_work and idle >= settings.idle_seconds:
+        reasons.append(Reason(Cause.TO_ZERO, numbers={"idle_seconds": idle}))
+        return Sized(seen.now, 0, 0), tuple(reasons)
+    wanted = math.ceil(need.pods - 1e-9)
+    if wanted < 1:
+        wanted = 1
+        cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
+        reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
+    history = within(state.history, seen.now - horizon)
+    if seen.arrivals is None and state.history:
+        wanted = max(wanted, state.history[-1].given)
+        reasons.append(Reason(Cause.BLIND, detail="arrivals"))
+    given, limits = stabilised(wanted, history, settings)
+    return Sized(seen.now, wanted, given), (*reasons, *limits)

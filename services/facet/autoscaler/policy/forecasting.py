@@ -1,7 +1,8 @@
 """Arriving work, forecast over one start-up time, with the error that such forecasts had.
 
 A bank of exponential means of different memory, each taken as a level and as a level with trend
-(Brown's double smoothing); what had the smallest error at the horizon lately is believed.
+(Brown's double smoothing). They are averaged, weighted by the inverse of the squared error that
+each had at the horizon lately (Bates and Granger, "The combination of forecasts", 1969).
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-_MEMORIES = (1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
+_MEMORIES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Memory of the means in horizons: shorter ones are noise, longer ones miss a day's slope."""
+_TRENDED = 3
+"""Means from this one on are also taken with their trend: that of shorter ones is noise."""
 _ERROR_MEMORY = 16.0
 """Memory of errors in horizons: as many independent errors."""
+_YOUNG = 1 / 4
+"""Forecasts from less than so many horizons of observation tell nothing of later ones."""
 _CLEAR_SIGNS = 4.0
 """Standard deviations by which a short mean must leave the forecast to be a change of level."""
+_TINY = 1e-6
 _OUTLIER = 9.0
 """A squared difference counts at most so many times the usual one (3 standard deviations)."""
 
@@ -32,7 +38,7 @@ class Forecaster:
     """What is remembered of arrivals, in pods' worth of work.
 
     `means` and `second_means` by memory; `errors` are mean relative squared errors by candidate,
-    without the noise of an interval. `noise` is the variance of one interval's rate over its mean,
+    the average of all last, against the shortest mean. `noise` is the variance of one interval's rate over its mean,
     `count_noise` that of the number of requests (1 for Poisson).
     """
 
@@ -71,7 +77,6 @@ def observe(
 ) -> tuple[Forecaster, Forecast]:
     """Take in what arrived in the last `seconds`: `rate` in pods, `count_rate` in requests/s."""
     now = _with_noise(past, rate, count_rate, seconds, horizon_seconds)
-    now = _with_errors(now, rate, horizon_seconds, seconds)
     memories = [share * horizon_seconds for share in _MEMORIES]
     level = _changed_level(now, rate, seconds, horizon_seconds)
     if level is not None:
@@ -96,20 +101,23 @@ def observe(
         last_rate=rate,
         last_count_rate=count_rate,
     )
-    far = _candidates(now, horizon_seconds, horizon_seconds)
-    made = Pending(now.age_seconds + horizon_seconds, far)
-    now = replace(now, pending=(*now.pending, made))
+    now = _with_errors(now, horizon_seconds)
+    if elapsed >= _YOUNG * horizon_seconds:
+        far = _candidates(now, horizon_seconds, horizon_seconds)
+        made = Pending(now.age_seconds + horizon_seconds, (*far, _average(now, far)))
+        now = replace(now, pending=(*now.pending, made))
     return now, forecast(now, horizon_seconds, is_changed=level is not None)
 
 
 def forecast(now: Forecaster, horizon_seconds: float, *, is_changed: bool = False) -> Forecast:
-    """What the candidate that was best lately says; 0 before anything was observed."""
+    """The weighted average of all candidates; 0 before anything was observed."""
     if not now.means:
         return Forecast(0.0, 0.0, 0.0)
-    best = _best(now)
-    far = _candidates(now, horizon_seconds, horizon_seconds)[best]
-    near = _candidates(now, 0.0, horizon_seconds)[best]
-    variance = max(0.0, now.errors[best]) if now.errors else 0.0
+    near = _average(now, _candidates(now, 0.0, horizon_seconds))
+    far = _average(now, _candidates(now, horizon_seconds, horizon_seconds))
+    variance = 0.0
+    if now.errors and far > 0:
+        variance = max(0.0, now.errors[-1] - now.noise / far * _share(now, horizon_seconds))
     if now.elapsed_seconds < horizon_seconds and near > 0:
         variance += now.noise / near * now.interval_seconds / now.elapsed_seconds
     return Forecast(near, far, math.sqrt(variance), is_changed)
@@ -118,16 +126,25 @@ def forecast(now: Forecaster, horizon_seconds: float, *, is_changed: bool = Fals
 def _candidates(now: Forecaster, ahead_seconds: float, horizon_seconds: float) -> tuple[float, ...]:
     """Levels by memory, then levels with trend by memory."""
     trended = []
-    for share, first, second in zip(_MEMORIES, now.means, now.second_means, strict=True):
-        slope = (first - second) / (share * horizon_seconds)
+    pairs = zip(_MEMORIES, now.means, now.second_means, strict=True)
+    for memory, first, second in list(pairs)[_TRENDED:]:
+        slope = (first - second) / (memory * horizon_seconds)
         trended.append(max(0.0, 2 * first - second + slope * ahead_seconds))
     return (*now.means, *trended)
 
 
-def _best(now: Forecaster) -> int:
+def _average(now: Forecaster, candidates: tuple[float, ...]) -> float:
     if not now.errors:
-        return _MEMORIES.index(1.0)
-    return min(range(len(now.errors)), key=now.errors.__getitem__)
+        return now.means[_MEMORIES.index(1.0)]
+    least = min(now.errors) + _TINY
+    weights = [(least / (error + _TINY)) ** 2 for error in now.errors[:-1]]
+    return sum(w * value for w, value in zip(weights, candidates, strict=True)) / sum(weights)
+
+
+def _share(now: Forecaster, horizon_seconds: float) -> float:
+    """The share of an interval's variance that is left in the shortest mean."""
+    gain = 1 - math.exp(-now.interval_seconds / (_MEMORIES[0] * horizon_seconds))
+    return gain / (2 - gain)
 
 
 def _gain(seconds: float, horizon_seconds: float, weight: float) -> float:
@@ -165,22 +182,19 @@ def _with_noise(
     )
 
 
-def _with_errors(
-    now: Forecaster, rate: float, horizon_seconds: float, seconds: float
-) -> Forecaster:
-    """Compare what was forecast for now with what arrived."""
+def _with_errors(now: Forecaster, horizon_seconds: float) -> Forecaster:
+    """Compare what was forecast for now with what the shortest mean says."""
     due = [each for each in now.pending if each.due_seconds <= now.age_seconds]
     if not due:
         return now
     errors, weight = list(now.errors or (0.0,) * len(due[0].values)), now.error_weight
     for each in due:
-        gain = _gain(seconds, horizon_seconds, weight)
+        gain = min(1.0, 2 * _gain(now.interval_seconds, horizon_seconds, weight))
         weight += 1
         for index, value in enumerate(each.values):
-            if value <= 0:
-                continue
-            sample = ((rate - value) ** 2 - now.noise * value) / value**2
-            errors[index] += gain * (min(sample, 1.0) - errors[index])
+            if value > 0:
+                error = min(1.0, (now.means[0] / value - 1) ** 2)
+                errors[index] += gain * (error - errors[index])
     pending = tuple(each for each in now.pending if each.due_seconds > now.age_seconds)
     return replace(now, errors=tuple(errors), error_weight=weight, pending=pending)
 

@@ -142,14 +142,10 @@ class Fleet:
         pod.enter(Phase.WARMING, self._kernel.now)
         self._next(pod, self._model.start_shares.warming, self._ready)
 
-    def _next(
-        self, pod: SimulatedPod, share: float, begin: Callable[[SimulatedPod], None]
-    ) -> None:
+    def _next(self, pod: SimulatedPod, share: float, begin: Callable[[SimulatedPod], None]) -> None:
         self._kernel.after(share * self._cold_start_seconds, self._still(pod, begin))
 
-    def _still(
-        self, pod: SimulatedPod, act: Callable[[SimulatedPod], None]
-    ) -> Callable[[], None]:
+    def _still(self, pod: SimulatedPod, act: Callable[[SimulatedPod], None]) -> Callable[[], None]:
         """The action, unless the pod has entered another phase by then."""
         life = pod.life
 

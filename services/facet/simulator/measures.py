@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from facet.autoscaler.coefficients import TimingSample
+from facet.autoscaler.work import Modality
 from facet.queue.values import Priority
 from facet.simulator.pod import SimulatedPod
 from facet.simulator.request import Request
@@ -39,6 +41,32 @@ class Histogram:
         return None
 
 
+_TIMINGS = 64
+"""Timing samples between two looks at the window: workers export spans at a bounded rate."""
+_KINDS = {"": Modality.TEXT, "i": Modality.IMAGE, "a": Modality.AUDIO, "v": Modality.VIDEO}
+
+
+def prompt_by_modality(request: Request) -> dict[Modality, int]:
+    """Prompt tokens by what they stand for."""
+    tokens = {Modality.TEXT: request.prompt_tokens - request.media_tokens}
+    if request.media:
+        tokens[_KINDS[request.media]] = request.media_tokens
+    return tokens
+
+
+def _timing(request: Request, pod: SimulatedPod, now: float) -> TimingSample:
+    decoded = pod.engine.decoded(request, now)
+    return TimingSample(
+        prompt_tokens=prompt_by_modality(request),
+        cached_tokens=0,
+        output_tokens=request.given_tokens - request.claimed_tokens,
+        steps=round(decoded.steps),
+        prefill_seconds=request.decoding.seconds - request.started_seconds,
+        decode_seconds=decoded.seconds,
+        batch_size=decoded.batch,
+    )
+
+
 @dataclass
 class Sample:
     """The state at one time, for plots. `ttft_seconds` is the worst since the sample before."""
@@ -52,6 +80,14 @@ class Sample:
 
 
 @dataclass
+class Arrived:
+    """Requests of a class and the tokens of their prompts."""
+
+    requests: int = 0
+    prompts: Counter[Modality] = field(default_factory=Counter)
+
+
+@dataclass
 class Window:
     """What was seen lately, which signals are read from; whoever reads takes off what is old."""
 
@@ -59,7 +95,16 @@ class Window:
         default_factory=lambda: {each: deque(maxlen=100_000) for each in Priority}
     )
     starts: deque[tuple[str, float]] = field(default_factory=lambda: deque(maxlen=64))
-    ended: deque[tuple[Request, SimulatedPod]] = field(default_factory=lambda: deque(maxlen=64))
+    arrived: dict[Priority, Arrived] = field(default_factory=dict)
+    timings: list[tuple[str, TimingSample]] = field(default_factory=list)
+
+    def count(self, request: Request) -> None:
+        """Add to what arrived."""
+        arrived = self.arrived.setdefault(request.priority, Arrived())
+        arrived.requests += 1
+        arrived.prompts[Modality.TEXT] += request.prompt_tokens - request.media_tokens
+        if request.media:
+            arrived.prompts[_KINDS[request.media]] += request.media_tokens
 
 
 class Measures:
@@ -90,6 +135,8 @@ class Measures:
         self.arrived += 1
         if request.priority is Priority.INTERACTIVE:
             self.interactive += 1
+        if self.window is not None:
+            self.window.count(request)
 
     def first_token(self, request: Request, now: float) -> None:
         """See `Observer.first_token`."""
@@ -109,10 +156,9 @@ class Measures:
 
     def ended(self, request: Request, pod: SimulatedPod, now: float) -> None:
         """See `Observer.ended`."""
-        del now
         self.ended_requests += 1
-        if self.window is not None:
-            self.window.ended.append((request, pod))
+        if self.window is not None and len(self.window.timings) < _TIMINGS:
+            self.window.timings.append((pod.pool, _timing(request, pod, now)))
 
     def pod_ready(self, pod: SimulatedPod, now: float) -> None:
         """See `Observer.pod_ready`."""

@@ -93,7 +93,9 @@ def load(path: Path) -> PodModel:
     try:
         return _built(values)
     except PodModelError as error:
-        raise PodModelError(f"{path}: {error}; {SHIPPED.name} in the package is an example") from None
+        raise PodModelError(
+            f"{path}: {error}; {SHIPPED.name} in the package is an example"
+        ) from None
 
 
 def _built(values: Any) -> PodModel:

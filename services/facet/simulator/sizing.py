@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ ATTAINMENT = 0.99
 """Share of interactive requests whose first token has to come within the SLO."""
 
 _TRIED_PODS = (1, 4, 16, 48)
+_CURVE_AT = 2
+_USES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
 _TRIAL_REQUESTS = 4_000
 _TRIALS = 5
 _SAMPLE = 4_000
@@ -29,10 +32,15 @@ _BEGIN_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Sizing:
-    """`rates[i]` requests a second are the most that `pods[i]` serve within the SLO."""
+    """`rates[i]` requests a second are the most that `pods[i]` serve within the SLO.
+
+    At `uses[i]` times that rate the share `missed[i]` comes too late.
+    """
 
     pods: Sequence[int]
     rates: Sequence[float]
+    uses: Sequence[float] = (1.0, 1.0)
+    missed: Sequence[float] = (0.0, 1.0)
 
     def rate(self, pods: float) -> float:
         """The most that so many pods serve: per pod it goes in a straight line between trials."""
@@ -85,20 +93,25 @@ def steady(requests: Sequence[Request], rate: float, count: int, seed: int) -> W
 
 def measure(model: PodModel, requests: Sequence[Request], slo_seconds: float, seed: int) -> Sizing:
     """Find by trial what fleets serve of a mix of requests."""
+
+    def missed(pods: int, rate: float, most: float = math.inf) -> int:
+        workload = steady(requests, rate, _TRIAL_REQUESTS, seed)
+        setting = Setting(model, workload, pods, ttft_slo_seconds=slo_seconds)
+        return Simulation(setting, FixedSize(pods)).run(most_misses=most).misses
+
     rates: list[float] = []
     each = 1.0 / pod_seconds(model, requests)
+    most = (1.0 - ATTAINMENT) * _TRIAL_REQUESTS
     for pods in _TRIED_PODS:
         low, high = 0.0, pods * each
         for _ in range(_TRIALS):
             rate = (low + high) / 2
-            workload = steady(requests, rate, _TRIAL_REQUESTS, seed)
-            setting = Setting(model, workload, pods, ttft_slo_seconds=slo_seconds)
-            most = (1.0 - ATTAINMENT) * _TRIAL_REQUESTS
-            measures = Simulation(setting, FixedSize(pods)).run(most_misses=most)
-            low, high = (rate, high) if measures.misses <= most else (low, rate)
+            low, high = (rate, high) if missed(pods, rate, most) <= most else (low, rate)
         # What one pod cannot serve within the SLO at any rate is served as well as it can be.
         rates.append(low or pods * each)
-    return Sizing(_TRIED_PODS, rates)
+    pods, rate = _TRIED_PODS[_CURVE_AT], rates[_CURVE_AT]
+    shares = [missed(pods, use * rate) / _TRIAL_REQUESTS for use in _USES]
+    return Sizing(_TRIED_PODS, rates, _USES, tuple(itertools.accumulate(shares, max)))
 
 
 def pod_seconds(model: PodModel, requests: Sequence[Request]) -> float:

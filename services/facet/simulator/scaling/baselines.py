@@ -53,12 +53,16 @@ class _Synced:
 
     def begin(self, cluster: Cluster, pods: int) -> None:
         """See `Scaler.begin`."""
-        self._cluster = cluster
-        cluster.fleet.begin_with(POOL, max(pods, self._behavior.min_pods))
-        self._every(SYNC_SECONDS, self._sync)
+        self._begin_with(cluster, max(pods, self._behavior.min_pods))
 
     def woken(self) -> None:
         """See `Scaler.woken`."""
+
+    def _begin_with(self, cluster: Cluster, pods: int) -> None:
+        self._cluster = cluster
+        cluster.fleet.begin_with(POOL, pods)
+        self._stabiliser.begin(pods, cluster.kernel.now)
+        self._every(SYNC_SECONDS, self._sync)
 
     def _every(self, seconds: float, act: Callable[[], None]) -> None:
         def run() -> None:
@@ -89,9 +93,7 @@ class KedaQueueLength(_Synced):
 
     def begin(self, cluster: Cluster, pods: int) -> None:
         """See `Scaler.begin`."""
-        self._cluster = cluster
-        cluster.fleet.begin_with(POOL, max(pods, self._min_pods))
-        self._every(SYNC_SECONDS, self._sync)
+        self._begin_with(cluster, max(pods, self._min_pods))
         self._every(POLLING_SECONDS, self._poll)
 
     def _poll(self) -> None:

@@ -1,31 +1,36 @@
 """The clairvoyant: a schedule of pods found by one who knows all arrivals.
 
-It is judged by the simulation itself: same queue, pods and cold start. It begins with what a fluid
-of the arrivals needs, scaled to the fewest pods that meet the SLO, and takes pods away wherever the
-misses that the SLO allows buy most.
+It is judged by the simulation itself: same queue, pods and cold start. It begins with the cheapest
+plan for what arrives in each step, misses being priced so that the SLO is just met, and then takes
+pods away, or moves them, where the simulation still meets it.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from facet.simulator.measures import Measures
 from facet.simulator.scaling.schedule import Schedule, Scheduled, lowered
 from facet.simulator.simulation import Setting, Simulation
-from facet.simulator.sizing import ATTAINMENT, Sizing
+from facet.simulator.sizing import ATTAINMENT, Sizing, pod_seconds
 
 _STEPS_A_START = 16
 """Steps of the schedule in one cold start: it is no use to change pods much more often."""
 
-_SMOOTHED_STEPS = 4
+_FIRST_PRICE = 1.0
+_DEARER = 8.0
+_PRICES = 6
+_NO_HELP = 0.98
+_OVERLOAD = 1e9
 _SMALL_STEPS = 12
 """Schedules of so few steps are improved by every range of steps, until nothing helps."""
 
-_SCALINGS = 5
 _WINDOWS = 24
-_LARGE_REQUESTS = 4_000_000
+_LARGE_REQUESTS = 2_000_000
 """Requests that may be simulated to improve a large schedule."""
 
 Tell = Callable[[str], None]
@@ -52,66 +57,92 @@ class Tried:
 class Clairvoyant:
     """Looks for the cheapest schedule that meets the SLO."""
 
-    def __init__(self, setting: Setting, sizing: Sizing, *, tell: Tell, steps: int = 0) -> None:
+    def __init__(
+        self, setting: Setting, sizing: Sizing, interactive: int, *, tell: Tell, steps: int = 0
+    ) -> None:
         self._setting = setting
         self._sizing = sizing
         self._tell = tell
         duration, cold = setting.workload.duration_seconds, setting.cold_start_seconds
         self._steps = steps or max(1, round(duration / max(cold / _STEPS_A_START, 1.0)))
         self._step_seconds = duration / self._steps
-        self._requests = sum(1 for _ in setting.workload.arrivals())
+        self._requests = interactive
         self._simulated = 0
+        self._loads = self._load_by_step()
 
     def find(self) -> Tried:
         """The cheapest that was found; the least late one where none meets the SLO."""
-        best = self._scaled()
+        best = self._priced()
         if self._steps <= _SMALL_STEPS:
             return self._improved_by_ranges(best)
         return self._improved_by_windows(best)
 
-    def _try(self, schedule: Schedule) -> Tried:
+    def _try(self, schedule: Schedule, *, is_whole: bool = False) -> Tried:
         self._simulated += self._requests
-        return Tried(schedule, Simulation(self._setting, Scheduled(schedule)).run())
+        # One that has missed too many is not run to its end; what it cost does not count.
+        most = math.inf if is_whole else (1.0 - ATTAINMENT) * self._requests
+        run = Simulation(self._setting, Scheduled(schedule)).run(most_misses=most)
+        return Tried(schedule, run)
 
-    def _scaled(self) -> Tried:
-        """The fluid's need, as often as is just enough."""
-        low, high = 0.5, 1.0
-        best = self._try(self._fluid(high))
-        while not best.is_good and high < 4.0:
-            low, high = high, high * 1.25
-            tried = self._try(self._fluid(high))
-            if tried.measures.misses > 0.98 * best.measures.misses:
+    def _priced(self) -> Tried:
+        """The plan at the price of a miss at which the SLO is just met."""
+        low, high = 0.0, _FIRST_PRICE * self._setting.cold_start_seconds
+        best = self._try(self._plan(high), is_whole=True)
+        while not best.is_good:
+            low, high = high, high * _DEARER
+            tried = self._try(self._plan(high), is_whole=True)
+            if tried.measures.misses > _NO_HELP * best.measures.misses:
                 # More pods do not help: what is missed no pod can serve in time.
                 return best
             best = tried
-        for _ in range(_SCALINGS):
-            middle = (low + high) / 2
-            tried = self._try(self._fluid(middle))
-            self._tell(f"clairvoyant: {middle:.3f} of the need, {tried.measures.attainment:.4f}")
+        for _ in range(_PRICES):
+            price = math.sqrt(max(low, high / _DEARER**2) * high)
+            tried = self._try(self._plan(price))
+            self._tell(f"a miss at {price:.1f} pod seconds: {tried.measures.attainment:.4f}")
             if tried.is_good and tried.cost <= best.cost:
                 best = tried
-            low, high = (low, middle) if tried.is_good else (middle, high)
+            low, high = (low, price) if tried.is_good else (price, high)
         return best
 
-    def _fluid(self, factor: float) -> Schedule:
-        """What each step needs, the rate smoothed over a quarter of a cold start."""
-        counts = [0.0] * self._steps
-        for request in self._setting.workload.arrivals():
-            counts[min(int(request.arrived_seconds / self._step_seconds), self._steps - 1)] += 1
-        ready = []
-        around = 0 if self._steps <= _SMALL_STEPS else _SMOOTHED_STEPS // 2
-        for step in range(self._steps):
-            near = counts[max(0, step - around) : step + around + 1]
-            rate = factor * sum(near) / (len(near) * self._step_seconds)
-            ready.append(self._sizing.pods_for(rate))
-        return self._possible(ready)
+    def _plan(self, price: float) -> Schedule:
+        """Where pods, starts and misses together cost least, a miss at a price in pod seconds.
 
-    def _possible(self, ready: list[int]) -> Schedule:
-        cold, initial = self._setting.cold_start_seconds, self._setting.initial_pods
-        schedule = Schedule(tuple(ready), self._step_seconds, cold, initial)
-        unstartable = -int(-cold // self._step_seconds)
-        bounded = [min(n, initial) if i < unstartable else n for i, n in enumerate(ready)]
-        return dataclasses.replace(schedule, ready=tuple(bounded))
+        Misses are those of a steady load as high as that of the step. Growing by a pod costs a cold
+        start, so that the cheapest path through the sizes is found step by step.
+        """
+        setting, sizing = self._setting, self._sizing
+        cold, initial = setting.cold_start_seconds, setting.initial_pods
+        peak = max(self._loads) / self._step_seconds
+        sizes = np.arange(max(initial, 2 * sizing.pods_for(peak)) + 1)
+        rates = np.array([sizing.rate(size) if size else 0.0 for size in sizes])
+        paths = []
+        costs = np.where(sizes <= initial, 0.0, np.inf)
+        for step, load in enumerate(self._loads):
+            grown = np.minimum.accumulate(costs - cold * sizes) + cold * sizes
+            kept = np.minimum.accumulate(costs[::-1])[::-1]
+            paths.append(costs)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                use = np.nan_to_num(load / self._step_seconds / rates, posinf=_OVERLOAD)
+            late = np.interp(use, sizing.uses, sizing.missed, right=1.0)
+            costs = np.minimum(grown, kept) + self._step_seconds * sizes + price * load * late
+            if step * self._step_seconds < cold:
+                costs = np.where(sizes <= initial, costs, np.inf)
+        ready = [int(costs.argmin())]
+        for costs in reversed(paths[1:]):
+            ready.append(int((costs + cold * np.maximum(0, ready[-1] - sizes)).argmin()))
+        return Schedule(tuple(reversed(ready)), self._step_seconds, cold, initial)
+
+    def _load_by_step(self) -> list[float]:
+        """What arrives in each step, in average requests: long ones count more."""
+        model, loads, requests = self._setting.model, [0.0] * self._steps, 0
+        total = 0.0
+        for request in self._setting.workload.arrivals():
+            step = min(int(request.arrived_seconds / self._step_seconds), self._steps - 1)
+            cost = pod_seconds(model, (request,))
+            loads[step] += cost
+            total += cost
+            requests += 1
+        return [load * requests / total for load in loads]
 
     def _improved_by_ranges(self, best: Tried) -> Tried:
         """Take away, or move, a pod over any range of steps, while that is cheaper."""
@@ -136,7 +167,7 @@ class Clairvoyant:
             if schedule.pod_seconds() > best.schedule.pod_seconds():
                 continue
             seen.add(schedule.ready)
-            tried = self._try(schedule)
+            tried = self._try(schedule, is_whole=not best.is_good)
             if not best.is_good:
                 if tried.measures.misses < best.measures.misses:
                     return tried

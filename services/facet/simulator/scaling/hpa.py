@@ -59,7 +59,8 @@ def replicas_for_pods(
 @dataclass(frozen=True)
 class Behavior:
     """`spec.behavior`, and the bounds. `up_pods` and `up_share` limit a rise in `SYNC_SECONDS`, the
-    more generous counts; a fall follows the highest wish of `down_window_seconds`."""
+    more generous counts; a fall follows the highest wish of `down_window_seconds`.
+    """
 
     min_pods: int
     max_pods: int
@@ -78,6 +79,10 @@ class Stabiliser:
     def __init__(self, behavior: Behavior) -> None:
         self._behavior = behavior
         self._recommended: deque[tuple[float, int]] = deque()
+
+    def begin(self, current: int, now: float) -> None:
+        """The controller's first look counts as a recommendation of what it finds."""
+        self._recommended.append((now, current))
 
     def replicas(self, recommended: int, current: int, now: float) -> int:
         """What is asked for at this sync."""

@@ -13,6 +13,9 @@ from facet.simulator.queueing import SimulatedQueue
 POOL = "on-demand"
 """The pool of those that know only one."""
 
+SPOT = "spot"
+"""Cheaper pods that may be lost, or not to be had."""
+
 
 @dataclass(frozen=True)
 class Cluster:

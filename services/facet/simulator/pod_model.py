@@ -21,7 +21,7 @@ class PodModelError(ValueError):
 
 @dataclass(frozen=True)
 class Speculation:
-    """Batches up to `batch` sequences yield `tokens_per_step` of each, at `step_factor` the time."""
+    """Batches up to `batch` yield `tokens_per_step` a sequence, at `step_factor` the time."""
 
     batch: int
     tokens_per_step: float
@@ -104,9 +104,9 @@ def _built(values: Any) -> PodModel:
     if not isinstance(rows, list):
         raise PodModelError("speculation: a list of objects is wanted")
     speculation = []
-    for number, row in enumerate(rows):
+    for number, given_row in enumerate(rows):
         where = f"speculation[{number}]"
-        row = _object(row, where, [each.name for each in fields(Speculation)])
+        row = _object(given_row, where, [each.name for each in fields(Speculation)])
         _check_count(row["batch"], f"{where}.batch")
         _check_number(row["tokens_per_step"], f"{where}.tokens_per_step", least=1.0)
         _check_number(row["step_factor"], f"{where}.step_factor", least=1.0)

@@ -16,6 +16,9 @@ class Decoding(NamedTuple):
     batch: float
 
 
+_NOT_YET = Decoding(0.0, 0.0, 0.0)
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """What arrives, and what became of it.
@@ -40,4 +43,4 @@ class Request:
     claimed_tokens: int = 0
     first_token_seconds: float = -1.0
     started_seconds: float = 0.0
-    decoding: Decoding = Decoding(0.0, 0.0, 0.0)
+    decoding: Decoding = _NOT_YET

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from facet.queue.values import Priority
 from facet.simulator.faults import Faults
@@ -55,7 +56,6 @@ class Simulation:
         self._scaler = scaler
         self._tell = tell
         self._arrivals: Iterator[Request] = setting.workload.arrivals()
-        self._next: Request | None = None
         self._has_arrived = False
         self._most_misses = math.inf
 
@@ -83,15 +83,13 @@ class Simulation:
         )
 
     def _await_next(self) -> None:
-        self._next = next(self._arrivals, None)
-        if self._next is None:
+        request = next(self._arrivals, None)
+        if request is None:
             self._has_arrived = True
         else:
-            self._kernel.at(self._next.arrived_seconds, self._arrive)
+            self._kernel.at(request.arrived_seconds, partial(self._arrive, request))
 
-    def _arrive(self) -> None:
-        request = self._next
-        assert request is not None
+    def _arrive(self, request: Request) -> None:
         self.measures.submitted(request)
         self._fleet.submit(request)
         if not self._fleet.pods:

@@ -22,7 +22,7 @@ def replicas_for_total(total: float, target: float, replicas: int, tolerance: fl
     """For an external metric with a target of its average by pod."""
     if replicas == 0:
         return math.ceil(total / target)
-    if abs(total / (target * replicas) - 1.0) <= tolerance:
+    if _is_within(total / (target * replicas), tolerance):
         return replicas
     return math.ceil(total / target)
 
@@ -41,7 +41,7 @@ def replicas_for_pods(
     ratio = sum(uses) / len(uses) / target
     counts_pending = pending > 0 and ratio > 1.0
     if not counts_pending and not silent:
-        return replicas if abs(ratio - 1.0) <= tolerance else math.ceil(ratio * len(uses))
+        return replicas if _is_within(ratio, tolerance) else math.ceil(ratio * len(uses))
     total, counted = sum(uses), len(uses) + silent
     if ratio < 1.0:
         total += silent * target
@@ -49,11 +49,15 @@ def replicas_for_pods(
         counted += pending
     filled = total / counted / target
     has_turned = (ratio < 1.0 < filled) or (ratio > 1.0 > filled)
-    if abs(filled - 1.0) <= tolerance or has_turned:
+    if _is_within(filled, tolerance) or has_turned:
         return replicas
     wanted = math.ceil(filled * counted)
     is_contrary = (filled < 1.0 and wanted > replicas) or (filled > 1.0 and wanted < replicas)
     return replicas if is_contrary else wanted
+
+
+def _is_within(ratio: float, tolerance: float) -> bool:
+    return 1.0 - tolerance <= ratio <= 1.0 + tolerance
 
 
 @dataclass(frozen=True)

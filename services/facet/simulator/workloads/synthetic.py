@@ -17,6 +17,10 @@ _STEP_SECONDS = 10.0
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
 
+_FLASH = (1200.0, 1800.0)
+_AWAKE = (600.0, 2400.0)
+_RISE_SECONDS = 600.0
+
 _PROMPT = (700.0, 0.9, 16, 8192)
 _OUTPUT = (350.0, 0.8, 4, 2048)
 """Median, deviation of the logarithm, least and most tokens: means are 1,050 and 480, a chat whose
@@ -90,7 +94,7 @@ def _steady(at: float, draws: np.random.Generator) -> float:
 
 
 class _Bursts:
-    """Each minute has a rate of its own, of a gamma distribution with half its mean as deviation."""
+    """Each minute has a rate of its own, gamma distributed, with half the mean as deviation."""
 
     def __init__(self) -> None:
         self._rate = 0.0
@@ -111,15 +115,17 @@ def _diurnal(at: float, draws: np.random.Generator) -> float:
 def _flash(at: float, draws: np.random.Generator) -> float:
     """Ten times as much from one moment to the next, for ten minutes."""
     del draws
-    return 1.0 if 1200.0 <= at < 1800.0 else 0.1
+    begin, end = _FLASH
+    return 1.0 if begin <= at < end else 0.1
 
 
 def _zero(at: float, draws: np.random.Generator) -> float:
     """Silence for ten minutes, a rise of ten, steady for twenty, silence."""
     del draws
-    if not 600.0 <= at < 2400.0:
+    begin, end = _AWAKE
+    if not begin <= at < end:
         return 0.0
-    return min(1.0, 0.02 + (at - 600.0) / 600.0)
+    return min(1.0, 0.02 + (at - begin) / _RISE_SECONDS)
 
 
 SYNTHETIC: Mapping[str, Callable[[], Synthetic]] = MappingProxyType(

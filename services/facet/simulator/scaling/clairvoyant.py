@@ -24,7 +24,7 @@ _STEPS_A_START = 16
 _FIRST_PRICE = 1.0
 _DEARER = 8.0
 _PRICES = 6
-_NO_HELP = 0.98
+_RAISES = 4
 _OVERLOAD = 1e9
 _SMALL_STEPS = 12
 """Schedules of so few steps are improved by every range of steps, until nothing helps."""
@@ -46,8 +46,18 @@ class Tried:
 
     @property
     def is_good(self) -> bool:
-        """Whether it meets the SLO."""
-        return self.measures.attainment >= ATTAINMENT
+        """Whether it meets the SLO, and serves all."""
+        return self.measures.attainment >= ATTAINMENT and self.unserved == 0
+
+    @property
+    def unserved(self) -> int:
+        """Requests that were never ended."""
+        return self.measures.arrived - self.measures.ended_requests
+
+    @property
+    def lateness(self) -> tuple[int, int]:
+        """What is compared of schedules that do not meet the SLO."""
+        return self.unserved, self.measures.misses
 
     @property
     def cost(self) -> float:
@@ -89,13 +99,15 @@ class Clairvoyant:
         """The plan at the price of a miss at which the SLO is just met."""
         low, high = 0.0, _FIRST_PRICE * self._setting.cold_start_seconds
         best = self._try(self._plan(high), is_whole=True)
-        while not best.is_good:
+        for _ in range(_RAISES):
+            if best.is_good:
+                break
             low, high = high, high * _DEARER
             tried = self._try(self._plan(high), is_whole=True)
-            if tried.measures.misses > _NO_HELP * best.measures.misses:
-                # More pods do not help: what is missed no pod can serve in time.
-                return best
-            best = tried
+            best = min(best, tried, key=lambda each: each.lateness)
+        else:
+            # More pods do not help: what is missed no pod can serve in time.
+            return best
         for _ in range(_PRICES):
             price = math.sqrt(max(low, high / _DEARER**2) * high)
             tried = self._try(self._plan(price))
@@ -154,7 +166,8 @@ class Clairvoyant:
             single = [lowered(best.schedule, *each, 1) for each in ranges]
             more = [lowered(best.schedule, *each, -1) for each in ranges]
             moved = [lowered(each, *there, 1) for each in more for there in ranges]
-            better = self._first_better(best, [*single, *moved], seen)
+            tried = [*single, *moved] if best.is_good else [*more, *moved]
+            better = self._first_better(best, tried, seen)
             if better is None:
                 return best
             best = better
@@ -165,12 +178,12 @@ class Clairvoyant:
         for schedule in schedules:
             if schedule.ready in seen or not schedule.is_possible:
                 continue
-            if schedule.pod_seconds() > best.schedule.pod_seconds():
+            if best.is_good and schedule.pod_seconds() > best.schedule.pod_seconds():
                 continue
             seen.add(schedule.ready)
             tried = self._try(schedule, is_whole=not best.is_good)
             if not best.is_good:
-                if tried.measures.misses < best.measures.misses:
+                if tried.lateness < best.lateness:
                     return tried
             elif tried.is_good and tried.cost < best.cost:
                 return tried

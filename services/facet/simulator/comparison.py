@@ -95,7 +95,13 @@ def prepare(options: Options, model: PodModel, sizing: Sizing | None = None) -> 
     source = _source(options)
     if sizing is None:
         mix = sample_of(source.scaled(1.0, options.seed), options.seed)
-        sizing = measure(model, mix, options.ttft_slo_seconds, options.seed)
+        sizing = measure(
+            model,
+            mix,
+            options.ttft_slo_seconds,
+            options.seed,
+            has_misses="clairvoyant" in options.policies,
+        )
     workload = scaled_to(source, sizing, options.peak_pods, options.seed)
     if options.batch_share:
         workload = with_batch(workload, options.batch_share, options.seed)

@@ -22,7 +22,7 @@ ATTAINMENT = 0.99
 _TRIED_PODS = (1, 4, 16, 48)
 _CURVE_AT = 2
 _USES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
-_TRIAL_REQUESTS = 4_000
+_TRIAL_REQUESTS = 2_500
 _TRIALS = 5
 _SAMPLE = 4_000
 _FIRST_LOAD = 10.0
@@ -91,8 +91,15 @@ def steady(requests: Sequence[Request], rate: float, count: int, seed: int) -> W
     return Workload("steady", count / rate, arrivals)
 
 
-def measure(model: PodModel, requests: Sequence[Request], slo_seconds: float, seed: int) -> Sizing:
-    """Find by trial what fleets serve of a mix of requests."""
+def measure(
+    model: PodModel,
+    requests: Sequence[Request],
+    slo_seconds: float,
+    seed: int,
+    *,
+    has_misses: bool = True,
+) -> Sizing:
+    """Find by trial what fleets serve of a mix of requests; with the share of misses by use."""
 
     def missed(pods: int, rate: float, most: float = math.inf) -> int:
         workload = steady(requests, rate, _TRIAL_REQUESTS, seed)
@@ -109,6 +116,8 @@ def measure(model: PodModel, requests: Sequence[Request], slo_seconds: float, se
             low, high = (rate, high) if missed(pods, rate, most) <= most else (low, rate)
         # What one pod cannot serve within the SLO at any rate is served as well as it can be.
         rates.append(low or pods * each)
+    if not has_misses:
+        return Sizing(_TRIED_PODS, rates)
     pods, rate = _TRIED_PODS[_CURVE_AT], rates[_CURVE_AT]
     shares = [missed(pods, use * rate) / _TRIAL_REQUESTS for use in _USES]
     return Sizing(_TRIED_PODS, rates, _USES, tuple(itertools.accumulate(shares, max)))

@@ -16,49 +16,58 @@ from tests.support.simulated_pods import PLAIN, SPECULATING
 pytestmark = pytest.mark.unit
 
 
-def by_steps(
-    model: PodModel, requests: list[tuple[float, int, int]]
-) -> dict[int, tuple[float, float]]:
-    """First and last token of each request, step by step and token by token."""
-    now, waiting, prompts = 0.0, list(enumerate(requests)), list[tuple[int, int]]()
-    batch, left_of_batch = list[int](), 0
-    given: dict[int, float] = {}
-    first: dict[int, float] = {}
-    last: dict[int, float] = {}
-    while len(last) < len(requests):
-        while waiting and waiting[0][1][0] <= now:
-            number, (_, tokens, _) = waiting.pop(0)
-            prompts.append((number, tokens))
-        if not batch:
-            while prompts and (not batch or left_of_batch + prompts[0][1] <= model.batched_tokens):
-                number, tokens = prompts.pop(0)
-                batch.append(number)
-                left_of_batch += tokens
-            total = left_of_batch
-        if not batch and not given:
-            now = waiting[0][1][0]
-            continue
-        seconds = model.step_seconds[len(given)]
-        if batch:
-            chunk = total / math.ceil(total / model.batched_tokens)
-            seconds += chunk * model.prefill_token_seconds
-            left_of_batch -= round(chunk)
-        now += seconds
-        gain = model.tokens_per_step[len(given)]
-        for number in list(given):
-            given[number] -= gain
-            if given[number] <= 1e-9:
-                del given[number]
-                last[number] = now
-        if batch and left_of_batch <= 1:
-            for number in batch:
-                first[number] = now
-                if requests[number][2] == 1:
-                    last[number] = now
-                else:
-                    given[number] = requests[number][2] - 1
-            batch, left_of_batch = [], 0
-    return {number: (first[number], last[number]) for number in first}
+class Steps:
+    """A slow engine: step by step, and each sequence's tokens one after the other."""
+
+    def __init__(self, model: PodModel, requests: list[tuple[float, int, int]]) -> None:
+        self.now = 0.0
+        self.first: dict[int, float] = {}
+        self.last: dict[int, float] = {}
+        self._model = model
+        self._requests = requests
+        self._waiting = list(range(len(requests)))
+        self._batch: list[int] = []
+        self._chunk = 0.0
+        self._steps_left = 0
+        self._left: dict[int, float] = {}
+
+    def run(self) -> dict[int, tuple[float, float]]:
+        while len(self.last) < len(self._requests):
+            if not self._batch:
+                self._fill()
+            if not self._batch and not self._left:
+                self.now = self._requests[self._waiting[0]][0]
+            else:
+                self._step()
+        return {number: (self.first[number], self.last[number]) for number in self.first}
+
+    def _fill(self) -> None:
+        tokens, most = 0, self._model.batched_tokens
+        while self._waiting and self._requests[self._waiting[0]][0] <= self.now:
+            size = self._requests[self._waiting[0]][1]
+            if self._batch and tokens + size > most:
+                break
+            tokens += size
+            self._batch.append(self._waiting.pop(0))
+        self._steps_left = math.ceil(tokens / most)
+        self._chunk = tokens / max(self._steps_left, 1)
+
+    def _step(self) -> None:
+        model, running = self._model, len(self._left)
+        self.now += model.step_seconds[running]
+        self.now += self._chunk * model.prefill_token_seconds if self._batch else 0.0
+        for number in self._left:
+            self._left[number] -= model.tokens_per_step[running]
+        if self._batch:
+            self._steps_left -= 1
+            if self._steps_left == 0:
+                self.first |= dict.fromkeys(self._batch, self.now)
+                self._left |= {n: self._requests[n][2] - 1.0 for n in self._batch}
+                self._batch = []
+        ended = [number for number, left in self._left.items() if left <= 1e-9]
+        for number in ended:
+            del self._left[number]
+            self.last[number] = self.now
 
 
 def by_clocks(
@@ -84,16 +93,14 @@ def by_clocks(
 
 @pytest.mark.parametrize("model", [PLAIN, SPECULATING], ids=["plain", "speculating"])
 @pytest.mark.parametrize("seed", range(5))
-def test_times_equal_those_of_every_step_when_the_batch_changes(
-    model: PodModel, seed: int
-) -> None:
+def test_times_equal_those_of_every_step_when_the_batch_changes(model: PodModel, seed: int) -> None:
     chance = random.Random(seed)
     at, requests = 0.0, []
     for _ in range(model.max_sequences):
         at += chance.expovariate(2.0)
         requests.append((at, chance.randrange(20, 700), chance.randrange(1, 120)))
 
-    stepped, clocked = by_steps(model, requests), by_clocks(model, requests)
+    stepped, clocked = Steps(model, requests).run(), by_clocks(model, requests)
 
     # A request enters with the next step, and ends with one: two of the longest steps at most.
     longest = model.step_seconds[-1] + model.batched_tokens * model.prefill_token_seconds

@@ -52,9 +52,7 @@ def test_replicas_carry_the_total_unless_it_is_within_the_tolerance(
 def test_pods_without_a_metric_count_against_the_change(
     uses: list[float], silent: int, pending: int, wanted: int
 ) -> None:
-    assert (
-        replicas_for_pods(uses, 0.7, silent=silent, pending=pending, tolerance=0.1) == wanted
-    )
+    assert replicas_for_pods(uses, 0.7, silent=silent, pending=pending, tolerance=0.1) == wanted
 
 
 def test_a_fall_waits_for_the_window_and_starts_with_what_was_there() -> None:

@@ -58,9 +58,7 @@ def test_nothing_comes_before_and_after_when_it_starts_from_zero() -> None:
 def test_all_kinds_of_media_come_with_their_tokens_when_it_is_multimodal() -> None:
     requests = list(SYNTHETIC["multimodal"]().scaled(2.0, 0).arrivals())
 
-    shares = {
-        kind: sum(each.media == kind for each in requests) / len(requests) for kind in "iav"
-    }
+    shares = {kind: sum(each.media == kind for each in requests) / len(requests) for kind in "iav"}
     assert shares == pytest.approx({"i": 0.25, "a": 0.1, "v": 0.05}, rel=0.15)
     for each in requests:
         unit = {"": 1, "i": 280, "a": 250, "v": 70}[each.media]

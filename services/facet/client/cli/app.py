@@ -19,6 +19,7 @@ from facet.client.cli import (
     models,
     plan,
     services,
+    terminal,
     weights,
 )
 from facet.client.cli.arguments import (
@@ -90,16 +91,16 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     try:
         _dispatch(arguments)
     except FacetApiError as error:
-        print(f"facet: {_describe(error, arguments)}", file=sys.stderr)
+        terminal.note(f"facet: {_describe(error, arguments)}")
         return exit_codes.of(error)
     except UsageError as error:
-        print(f"facet: {error}", file=sys.stderr)
+        terminal.note(f"facet: {error}")
         return ExitCode.USAGE
     except RefusedError as error:
-        print(f"facet: {error}", file=sys.stderr)
+        terminal.note(f"facet: {error}")
         return ExitCode.REFUSED
     except StreamCorruptedError as error:
-        print(f"facet: {error}", file=sys.stderr)
+        terminal.note(f"facet: {error}")
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -107,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"facet: {message}", file=sys.stderr)
+    terminal.note(f"facet: {message}")
 
 
 def _describe(error: FacetApiError, arguments: argparse.Namespace) -> str:

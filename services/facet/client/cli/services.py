@@ -32,5 +32,6 @@ def simulate(arguments: Sequence[str]) -> None:
 
 
 def _become(module: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", module, *arguments]
+    # Without -P the working directory comes first on the path, and a folder there may be anybody's.
+    command = [sys.executable, "-P", "-m", module, *arguments]
     os.execv(command[0], command)  # noqa: S606 - this interpreter, a fixed module

@@ -82,6 +82,7 @@ class SimulatedQueue:
             size=math.ceil(request.prompt_tokens + each),
             weight=1.0,
             needs=submission.needs,
+            media_lapse_ms=0,
             grace_ms=None,
             followers=[],
         )

@@ -68,6 +68,11 @@ class Fleet:
         """What was asked for last."""
         return self._wanted.get(pool, 0)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether any pod holds a request."""
+        return any(pod.held for pod in self.pods.values())
+
     def members(self, pool: str) -> list[SimulatedPod]:
         """Pods of a pool that are not on their way out."""
         pods = self.pods.values()

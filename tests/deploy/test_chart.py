@@ -24,7 +24,10 @@ EXTERNAL: dict[str, Any] = {
     "redis": {
         "auth": {"existingSecret": ""},
         "embedded": {"enabled": False},
-        "external": {"existingSecret": "redis-url", "port": 6380},
+        "external": {
+            "existingSecret": "redis-url",
+            "ports": [{"port": 6380}, {"port": 11000, "endPort": 13047}],
+        },
     },
     "networkPolicy": {"redisCidrs": ["10.0.0.3/32"]},
 }
@@ -239,7 +242,10 @@ def test_policies_name_the_external_redis_when_there_is_one(render: Renderer) ->
     (_, redis) = render(EXTERNAL)["NetworkPolicy/facet-worker"]["spec"]["egress"]
 
     assert redis["to"] == [{"ipBlock": {"cidr": "10.0.0.3/32"}}]
-    assert redis["ports"] == [{"protocol": "TCP", "port": 6380}]
+    assert redis["ports"] == [
+        {"protocol": "TCP", "port": 6380},
+        {"protocol": "TCP", "port": 11000, "endPort": 13047},
+    ]
 
 
 def test_callers_are_limited_when_peers_are_given(render: Renderer) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from facet.autoscaler.settings import AutoscalerSettings
 from tests.deploy.conftest import Render, Renderer
 
 pytestmark = pytest.mark.integration
@@ -113,3 +114,69 @@ def test_redis_lets_the_autoscaler_in_when_there_is_one(render: Renderer) -> Non
         chart = render({"autoscaler": {"mode": mode}, "pools": [pool]})
         peers = yaml.safe_dump(chart["NetworkPolicy/facet-redis"]["spec"]["ingress"])
         assert ("autoscaler" in peers) is is_there
+
+
+@pytest.mark.parametrize(
+    ("tls", "secret"),
+    [
+        ({"mode": "certManager", "issuerRef": {"name": "internal"}}, "facet-autoscaler-tls"),
+        ({"mode": "secrets"}, "scaler-pair"),
+    ],
+)
+def test_keda_asks_over_tls_when_it_is_on(
+    render: Renderer, tls: dict[str, Any], secret: str
+) -> None:
+    is_given = tls["mode"] == "secrets"
+    given = {"tls": {"existingSecret": "scaler-pair"}} if is_given else {}
+    others = {
+        "gateway": {"tls": {"existingSecret": "pair"}},
+        "redis": {"embedded": {"tls": {"existingSecret": "redis-pair"}}},
+    }
+    keda = {"tls": tls, "autoscaler": {"mode": "keda", **given}, "pools": [POOL]}
+    chart = render({**keda, **others} if is_given else keda)
+
+    env = chart.env(AUTOSCALER)
+    (mount,) = [m for m in chart.container(AUTOSCALER)["volumeMounts"] if m["name"] == "tls"]
+    (volume,) = [v for v in chart.pod(AUTOSCALER)["volumes"] if v["name"] == "tls"]
+    assert volume["secret"]["secretName"] == secret
+    paths = {f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]}
+    assert paths == {
+        env["FACET_AUTOSCALER_TLS_CERTIFICATE_FILE"],
+        env["FACET_AUTOSCALER_TLS_KEY_FILE"],
+    }
+
+    (trigger,) = chart["ScaledObject/facet-worker-one"]["spec"]["triggers"]
+    assert trigger["metadata"]["enableTLS"] == "true"
+    reference = f"TriggerAuthentication/{trigger['authenticationRef']['name']}"
+    assert chart[reference]["spec"]["secretTargetRef"] == [
+        {"parameter": "caCert", "name": secret, "key": "ca.crt"}
+    ]
+    assert ("Certificate/facet-autoscaler" in chart) is not is_given
+    if not is_given:
+        certificate = chart["Certificate/facet-autoscaler"]["spec"]
+        # The name that KEDA connects to is the one that it looks for in the certificate.
+        assert trigger["metadata"]["scalerAddress"].rpartition(":")[0] in certificate["dnsNames"]
+        assert certificate["secretName"] == secret
+
+
+@pytest.mark.parametrize("mode", ["standalone", "keda"])
+def test_the_autoscaler_has_no_certificate_when_nobody_asks_it_over_tls(
+    render: Renderer, mode: str
+) -> None:
+    managed = {"mode": "certManager", "issuerRef": {"name": "internal"}}
+    tls = managed if mode == "standalone" else {"mode": "none"}
+    chart = render({"tls": tls, "autoscaler": {"mode": mode}, "pools": [POOL]})
+
+    assert not [name for name in chart.env(AUTOSCALER) if "_TLS_" in name]
+    assert not [name for name in chart.manifests if name.startswith("TriggerAuthentication")]
+    assert "Certificate/facet-autoscaler" not in chart
+
+
+def test_every_variable_is_a_field_of_the_settings(render: Renderer) -> None:
+    tls = {"mode": "certManager", "issuerRef": {"name": "internal"}}
+    chart = render({"tls": tls, "autoscaler": {"mode": "keda"}, "pools": [POOL]})
+    names = [name for name in chart.env(AUTOSCALER) if name.startswith("FACET_")]
+
+    assert len(names) >= 9
+    for name in names:
+        assert name.removeprefix("FACET_AUTOSCALER_").lower() in AutoscalerSettings.model_fields

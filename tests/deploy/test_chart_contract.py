@@ -28,8 +28,10 @@ MODELS: dict[str, type[ServiceSettings]] = {
 # Fields that no values render, and why.
 _SIMULATED = "only the simulated engine of tests"
 _ENVIRONMENT = "for programs on the same machine, which wait for it; a pod has probes"
+_POLICY = "a network policy lets KEDA alone in, without a certificate of its own"
 LEFT_OUT = {
     ("GATEWAY", "address_file"): _ENVIRONMENT,
+    ("AUTOSCALER", "tls_client_ca_file"): _POLICY,
     ("WORKER", "ready_file"): _ENVIRONMENT,
     ("WORKER", "simulated_startup_seconds"): _SIMULATED,
     ("WORKER", "simulated_step_ms"): _SIMULATED,

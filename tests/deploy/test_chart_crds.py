@@ -32,3 +32,18 @@ def test_scaled_objects_are_those_that_keda_knows(render: Renderer) -> None:
         assert list(validator.iter_errors(manifest)) == []
         wrong = {**manifest, "spec": {**manifest["spec"], "minReplica": 1}}
         assert list(validator.iter_errors(wrong))
+
+
+def test_the_authentication_is_one_that_keda_knows_when_it_asks_over_tls(render: Renderer) -> None:
+    validators = crd_validators(CRDS)
+    if not validators:
+        pytest.skip(f"{CRDS} is not there")
+    tls = {"mode": "certManager", "issuerRef": {"name": "internal"}}
+    chart = render({**SCALED, "tls": tls})
+
+    for kind, name in (
+        ("ScaledObject", "facet-worker-one"),
+        ("TriggerAuthentication", "facet-autoscaler"),
+    ):
+        validator = validators["keda.sh/v1alpha1", kind]
+        assert list(validator.iter_errors(chart[f"{kind}/{name}"])) == []

@@ -42,6 +42,8 @@ def test_chart_refuses_when_no_value_is_given(render: Renderer) -> None:
         ({"redis": {"embedded": {"enabled": False}, "external": {"existingSecret": "x"}}},
          "redis.auth belongs to the embedded Redis"),
         (EXTERNAL, "networkPolicy.redisCidrs"),
+        ({"redis": {"external": {"ports": [{"port": 13047, "endPort": 11000}]}}},
+         "external.ports ends at 11000, below its port 13047"),
         ({"gateway": {"defaultDeadlineSeconds": 10, "maxDeadlineSeconds": 5}},
          "longer than maxDeadlineSeconds"),
         ({"gateway": {"admin": {"enabled": True, "port": 8470}}}, "admin.port"),
@@ -50,6 +52,8 @@ def test_chart_refuses_when_no_value_is_given(render: Renderer) -> None:
         ({"gateway": {"admin": {"enabled": True}}, "auth": {"existingSecret": "", "keys": [KEY]}},
          "needs an operator's key"),
         ({"auth": {"tenants": {"defaults": {}}, "existingTenantsConfigMap": "t"}}, "not both"),
+        ({"gateway": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+         "set gateway.resources.requests.cpu"),
     ],
 )  # fmt: skip
 def test_the_reason_is_told_when_values_contradict_each_other(
@@ -94,6 +98,11 @@ def test_the_reason_is_told_when_values_contradict_each_other(
         ({"logLevel": "chatty"}, "logLevel"),
         ({"model": ""}, "model"),
         ({"networkPolicy": {"redisCidrs": ["everywhere"]}}, "redisCidrs"),
+        ({"networkPolicy": {"weightsTo": [{}]}}, "weightsTo"),
+        ({"redis": {"external": {"port": 6380}}}, "port"),
+        ({"redis": {"external": {"ports": [{"endPort": 6380}]}}}, "port"),
+        ({"redis": {"external": {"ports": [{"port": 65536}]}}}, "port"),
+        ({"serviceAccounts": {"redis": {}}}, "redis"),
     ],
 )  # fmt: skip
 def test_the_schema_refuses_when_a_value_is_unknown_or_out_of_range(

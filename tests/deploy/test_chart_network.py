@@ -33,6 +33,32 @@ def blocks(entries: list[Manifest]) -> list[str]:
     return [peer["ipBlock"]["cidr"] for rule in entries for peer in rule["to"] if "ipBlock" in peer]
 
 
+@pytest.mark.parametrize("component", ["gateway", "worker", "autoscaler"])
+def test_annotations_of_workload_identity_reach_the_accounts_that_pods_run_as(
+    render: Renderer, component: str
+) -> None:
+    given = {"iam.gke.io/gcp-service-account": "facet@example.iam.gserviceaccount.com"}
+    pools = [{"name": "one", "profile": "nano-cpu", "min": 1, "max": 2}]
+    chart = render(
+        {
+            "autoscaler": {"mode": "standalone"},
+            "pools": pools,
+            "serviceAccounts": {component: {"annotations": given}},
+        }
+    )
+    workload = "worker-one" if component == "worker" else component
+    account = chart.pod(f"Deployment/facet-{workload}")["serviceAccountName"]
+
+    annotated = {
+        name: manifest["metadata"].get("annotations")
+        for name, manifest in chart.manifests.items()
+        if manifest["kind"] == "ServiceAccount"
+    }
+    assert len(annotated) == 3
+    assert annotated.pop(f"ServiceAccount/{account}") == given
+    assert set(annotated.values()) == {None}
+
+
 @pytest.mark.parametrize("component", ["gateway", "worker", "autoscaler", "test"])
 def test_only_name_servers_are_asked_for_names(render: Renderer, component: str) -> None:
     pools = [{"name": "one", "profile": "nano-cpu", "min": 1, "max": 2}]
@@ -116,6 +142,9 @@ def test_the_metadata_server_is_reached_when_it_gives_the_password(
         assert blocks(found) == expected
 
 
+DRAFTER = {"drafterPath": "drafter"}
+
+
 @pytest.mark.parametrize(
     ("weights", "is_fetching", "is_reading"),
     [
@@ -123,8 +152,8 @@ def test_the_metadata_server_is_reached_when_it_gives_the_password(
         ({"source": "org/name"}, True, False),
         ({"source": "gs://bucket/w4a16"}, True, True),
         ({"drafterSource": "gs://bucket/drafter"}, True, True),
-        ({"volume": {"persistentVolumeClaim": {"claimName": "w"}}}, False, False),
-        ({"volume": {"csi": {"driver": "gcsfuse.csi.storage.gke.io"}}}, True, True),
+        ({"volume": {"persistentVolumeClaim": {"claimName": "w"}}, **DRAFTER}, False, False),
+        ({"volume": {"csi": {"driver": "gcsfuse.csi.storage.gke.io"}}, **DRAFTER}, True, True),
     ],
 )
 def test_pools_reach_only_where_their_weights_are(
@@ -132,7 +161,7 @@ def test_pools_reach_only_where_their_weights_are(
 ) -> None:
     pools = [
         {"name": "one", "profile": "w4a16", "weights": weights},
-        {"name": "two", "profile": "w4a16", "weights": {"volume": {"emptyDir": {}}}},
+        {"name": "two", "profile": "w4a16", "weights": {"volume": {"emptyDir": {}}, **DRAFTER}},
     ]
     chart = render({"model": "gemma-4-12b", "pools": pools})
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from facet.worker.health import LIVENESS
 from tests.deploy.conftest import Render, Renderer
 from tools.helm import CHART
 
@@ -32,7 +33,10 @@ def test_a_pool_takes_all_from_its_profile_when_it_says_nothing(
     pod, container = chart.pod(ONE), chart.container(ONE)
     image = "facet-worker:" if data["device"] == "gpu" else "facet-worker-cpu:"
 
-    assert container["resources"] == data["resources"]
+    assert {
+        kind: {name: amount for name, amount in amounts.items() if name != "ephemeral-storage"}
+        for kind, amounts in container["resources"].items()
+    } == data["resources"]
     assert container["image"].startswith(image)
     assert pod.get("nodeSelector", {}) == data["nodeSelectors"][0]
     assert pod.get("tolerations", []) == data["tolerations"]
@@ -77,10 +81,9 @@ def test_a_pool_wins_over_the_common_values(render: Renderer) -> None:
 
     assert chart.env(ONE)["FACET_WORKER_DRAIN_SECONDS"] == "0"
     # What it does not name is the profile's.
-    assert chart.container(ONE)["resources"] == {
-        "requests": {"cpu": "9", "memory": "6Gi"},
-        "limits": resources["limits"],
-    }
+    rendered = chart.container(ONE)["resources"]
+    assert rendered["requests"].items() >= {"cpu": "9", "memory": "6Gi"}.items()
+    assert rendered["limits"].items() >= resources["limits"].items()
     assert chart[ONE]["spec"]["replicas"] == 0
 
 
@@ -94,16 +97,26 @@ def test_the_gpu_stays_when_a_pool_names_other_resources(render: Renderer) -> No
 
 def test_weights_are_read_from_the_volume_when_there_is_one(render: Renderer) -> None:
     volume = {"csi": {"driver": "gcsfuse.csi.storage.gke.io", "readOnly": True}}
-    chart = pooled(render, {"profile": "bf16", "weights": {"volume": volume, "path": "a/b"}})
+    weights = {"volume": volume, "path": "a/b", "drafterPath": "a/c"}
+    chart = pooled(render, {"profile": "bf16", "weights": weights})
     (mounted,) = [v for v in chart.pod(ONE)["volumes"] if v["name"] == "weights"]
     (mount,) = [m for m in chart.container(ONE)["volumeMounts"] if m["name"] == "weights"]
 
     assert mounted == {"name": "weights", **volume}
     assert mount["readOnly"] is True
     assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "/weights/a/b"
+    assert chart.env(ONE)["FACET_WORKER_DRAFTER_WEIGHTS"] == "/weights/a/c"
     assert chart.env(ONE)["FACET_WORKER_OFFLINE"] == "true"
     annotations = chart[ONE]["spec"]["template"]["metadata"]["annotations"]
     assert annotations["gke-gcsfuse/volumes"] == "true"
+
+
+def test_names_fit_a_label_when_they_are_as_long_as_can_be(render: Renderer) -> None:
+    pool = {"profile": "nano-cpu", "name": "n" * 15, "min": 0, "max": 1}
+    chart = pooled(render, pool, autoscaler={"mode": "keda"}, fullnameOverride="f" * 40)
+
+    (name,) = [each for each in chart.manifests if each.startswith("ScaledObject/")]
+    assert len(name.partition("/")[2]) <= 63
 
 
 def test_the_token_is_a_reference_when_weights_are_downloaded(render: Renderer) -> None:
@@ -114,18 +127,112 @@ def test_the_token_is_a_reference_when_weights_are_downloaded(render: Renderer) 
     }
 
 
-def test_nothing_is_downloaded_when_weights_are_streamed(render: Renderer) -> None:
-    pool = {
-        "profile": "bf16",
-        "loadFormat": "runai_streamer",
-        "weights": {"source": "gs://bucket/bf16"},
-    }
+@pytest.mark.parametrize("load_format", ["", "auto", "runai_streamer"])
+def test_a_pool_may_fetch_alike_when_a_format_says_how_weights_are_read(
+    render: Renderer, load_format: str
+) -> None:
+    weights = {"source": "gs://bucket/bf16", "tokenSecret": "hub"}
+    chart = pooled(render, {"profile": "bf16", "loadFormat": load_format, "weights": weights})
+    env = chart.env(ONE)
+
+    assert env.get("FACET_WORKER_LOAD_FORMAT", "") == load_format
+    assert env["FACET_WORKER_WEIGHTS"] == "gs://bucket/bf16"
+    assert env["HF_TOKEN"]["secretKeyRef"]["name"] == "hub"
+    (mount,) = [m for m in chart.container(ONE)["volumeMounts"] if m["name"] == "weights"]
+    assert env["FACET_WORKER_WEIGHTS_CACHE"] == mount["mountPath"]
+    assert "NetworkPolicy/facet-worker-one" in chart
+
+
+def test_a_mounted_volume_is_read_in_the_format_when_there_are_both(render: Renderer) -> None:
+    volume = {"persistentVolumeClaim": {"claimName": "weights"}}
+    weights = {"volume": volume, "drafterPath": "drafter"}
+    pool = {"profile": "bf16", "loadFormat": "runai_streamer", "weights": weights}
     chart = pooled(render, pool)
 
     assert chart.env(ONE)["FACET_WORKER_LOAD_FORMAT"] == "runai_streamer"
-    assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "gs://bucket/bf16"
-    assert "FACET_WORKER_WEIGHTS_CACHE" not in chart.env(ONE)
-    assert "NetworkPolicy/facet-worker-one" in chart
+    assert chart.env(ONE)["FACET_WORKER_WEIGHTS"] == "/weights"
+    assert "NetworkPolicy/facet-worker-one" not in chart
+
+
+@pytest.mark.parametrize(
+    ("profile", "source", "engine", "downloads"),
+    [
+        ("nano-cpu", "", "vllm", False),
+        ("nano-cpu", "gs://bucket/nano", "vllm", True),
+        ("nano-cpu", "org/nano@main", "vllm", True),
+        ("nano-cpu", "/models/nano", "vllm", False),
+        ("w4a16", "", "vllm", True),
+        ("w4a16", "", "simulated", False),
+        ("w4a16", "gs://bucket/w4a16", "simulated", False),
+    ],
+)
+def test_a_pool_downloads_when_its_engine_reads_what_lies_elsewhere(
+    render: Renderer, profile: str, source: str, engine: str, downloads: bool
+) -> None:
+    chart = pooled(render, {"profile": profile, "engine": engine, "weights": {"source": source}})
+
+    assert ("FACET_WORKER_WEIGHTS_CACHE" in chart.env(ONE)) is downloads
+    assert ("NetworkPolicy/facet-worker-one" in chart) is downloads
+    mounts = [mount["name"] for mount in chart.container(ONE)["volumeMounts"]]
+    assert ("weights" in mounts) is downloads
+
+
+@pytest.mark.parametrize(
+    ("pool", "mebibytes"),
+    [
+        ({"profile": "nano-cpu"}, (4 + 2) * 1024),
+        ({"profile": "nano-cpu", "cacheSize": "512Mi"}, 512 + 2048),
+        ({"profile": "nano-cpu", "cacheSize": "1G"}, 954 + 2048),
+        ({"profile": "w4a16"}, (13 + 4 + 2) * 1024),
+        ({"profile": "w4a16", "engine": "simulated"}, (4 + 2) * 1024),
+        ({"profile": "w4a16", "weights": {"cacheVolume": {"emptyDir": {"sizeLimit": "20Gi"}}}},
+         (20 + 4 + 2) * 1024),
+        ({"profile": "w4a16", "weights": {"cacheVolume": {"hostPath": {"path": "/ssd"}}}},
+         (4 + 2) * 1024),
+        ({"profile": "nano-cpu", "weights": {"volume": {"nfs": {}}}}, (4 + 2) * 1024),
+        ({"profile": "bf16", "weights": {"source": "gs://bucket/bf16"}}, (26 + 4 + 2) * 1024),
+        # Streamed: the drafter and small files alone.
+        ({"profile": "bf16", "loadFormat": "runai_streamer",
+          "weights": {"source": "gs://bucket/bf16"}}, (4 + 4 + 2) * 1024),
+        ({"profile": "bf16", "loadFormat": "runai_streamer"}, (26 + 4 + 2) * 1024),
+    ],
+)  # fmt: skip
+def test_the_disk_of_the_node_is_asked_for_when_volumes_lie_on_it(
+    render: Renderer, pool: dict[str, Any], mebibytes: int
+) -> None:
+    resources = pooled(render, pool).container(ONE)["resources"]
+
+    assert resources["requests"]["ephemeral-storage"] == f"{mebibytes}Mi"
+    assert resources["limits"]["ephemeral-storage"] == f"{mebibytes}Mi"
+
+
+def test_a_pool_wins_when_it_names_the_disk_it_asks_for(render: Renderer) -> None:
+    pool = {"profile": "w4a16", "resources": {"requests": {"ephemeral-storage": "1Gi"}}}
+
+    resources = pooled(render, pool).container(ONE)["resources"]
+    assert resources["requests"]["ephemeral-storage"] == "1Gi"
+    assert resources["limits"]["ephemeral-storage"] == "19456Mi"
+
+
+def test_no_label_of_gke_is_asked_for_when_there_is_no_accelerator_of_its(
+    render: Renderer,
+) -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    pool = {"profile": "w4a16", "accelerator": "none", "spot": True, "nodeSelector": labels}
+    pod = pooled(render, pool).pod(ONE)
+    bare = pooled(render, {"profile": "w4a16", "accelerator": "none"}).pod(ONE)
+
+    assert pod["nodeSelector"] == labels
+    assert [toleration["key"] for toleration in pod["tolerations"]] == ["nvidia.com/gpu"]
+    assert "nodeSelector" not in bare
+
+
+def test_liveness_is_not_readiness_when_the_probes_ask(render: Renderer) -> None:
+    container = pooled(render, {"profile": "nano-cpu"}).container(ONE)
+
+    assert container["livenessProbe"]["grpc"]["service"] == LIVENESS
+    for probe in ("readinessProbe", "startupProbe"):
+        assert "service" not in container[probe]["grpc"]
 
 
 def test_a_scaler_is_the_one_writer_of_replicas_when_the_mode_is_hpa(render: Renderer) -> None:
@@ -163,6 +270,11 @@ HPA = {"autoscaler": {"mode": "hpa"}}
         ([{"profile": "nano-cpu"}], HPA, "needs min and max"),
         ([{"profile": "nano-cpu", "min": 3, "max": 2}], HPA, "above its max"),
         ([{"profile": "nano-cpu", "min": 0, "max": 2}], HPA, "cannot scale one to zero"),
+        ([{"profile": "w4a16", "min": 1, "max": 2}], HPA, "autoscaler.mode to keda, standalone"),
+        ([{"profile": "nano-cpu", "min": 1, "max": 2, "resources": {"requests": {"cpu": 0}}}], HPA,
+         "set its resources.requests.cpu"),
+        ([{"profile": "w4a16", "weights": {"volume": {"nfs": {}}}}], {}, "set weights.drafterPath"),
+        ([{"profile": "w4a16-cpu", "loadFormat": "runai_streamer"}], {}, "leave loadFormat empty"),
     ],
 )  # fmt: skip
 def test_the_reason_is_told_when_a_pool_cannot_be(
@@ -176,8 +288,11 @@ def test_the_reason_is_told_when_a_pool_cannot_be(
     [
         ({"profile": "int2"}, "profile"),
         ({"profile": "nano-cpu", "name": "Upper"}, "name"),
+        # KEDA writes the name of a pool's objects into a label, which holds 63 characters.
+        ({"profile": "nano-cpu", "name": "n" * 16}, "name"),
         ({"profile": "nano-cpu", "weights": {"volume": {"a": {}, "b": {}}}}, "volume"),
         ({"profile": "nano-cpu", "weights": {"path": "/absolute"}}, "path"),
+        ({"profile": "bf16", "loadFormat": "fastsafetensors"}, "loadFormat"),
     ],
 )
 def test_the_schema_refuses_when_a_pool_is_wrong(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.conftest import Render, Renderer
+from tests.deploy.conftest import Render, Renderer, merged
 
 pytestmark = pytest.mark.integration
 
@@ -21,6 +21,10 @@ GIVEN: dict[str, Any] = {
     "redis": {"embedded": {"tls": {"existingSecret": "redis-pair"}}},
 }
 MANAGED: dict[str, Any] = {"tls": {"mode": "certManager", "issuerRef": {"name": "internal"}}}
+KEDA: dict[str, Any] = {
+    "autoscaler": {"mode": "keda"},
+    "pools": [{"name": "one", "profile": "nano-cpu", "min": 0, "max": 1}],
+}
 EXTERNAL: dict[str, Any] = {
     "redis": {"auth": {"existingSecret": ""}, "embedded": {"enabled": False}},
     "networkPolicy": {"redisCidrs": ["10.0.0.3/32"]},
@@ -62,6 +66,34 @@ def test_probes_speak_to_the_plain_port_when_tls_is_on(render: Renderer) -> None
     assert volume["secret"]["secretName"] == "pair"
     assert "appProtocol" not in chart["Service/facet-gateway"]["spec"]["ports"][0]
     assert "Certificate/facet-gateway" not in chart
+
+
+def test_volumes_name_the_keys_that_a_given_secret_must_have(render: Renderer) -> None:
+    tested = {"test": {"apiKeySecret": "key"}}
+    shown = {"gateway": {"tls": {"existingSecret": "pair", "clientCaSecret": "clients"}}}
+    pods = [
+        render(merged(GIVEN, tested))["Pod/facet-test"]["spec"],
+        render(merged(GIVEN, shown)).pod(GATEWAY),
+        render(GIVEN).pod(REDIS),
+    ]
+
+    wanted = {
+        (volume["secret"]["secretName"], item["key"], item["path"])
+        for pod in pods
+        for volume in pod["volumes"]
+        if volume["name"] in {"tls", "client-ca"}
+        for item in volume["secret"]["items"]
+    }
+
+    assert wanted == {
+        (secret, key, key)
+        for secret, keys in (
+            ("pair", ("tls.crt", "tls.key", "ca.crt")),
+            ("clients", ("ca.crt",)),
+            ("redis-pair", ("tls.crt", "tls.key", "ca.crt")),
+        )
+        for key in keys
+    }
 
 
 def test_certificates_name_the_services_when_cert_manager_makes_them(render: Renderer) -> None:
@@ -170,6 +202,8 @@ def test_the_test_trusts_the_gateway_when_tls_is_on(render: Renderer) -> None:
     [
         ({"tls": {"mode": "secrets"}}, "set gateway.tls.existingSecret"),
         ({**GIVEN, "redis": {}}, "set redis.embedded.tls.existingSecret"),
+        ({**GIVEN, **KEDA}, "set autoscaler.tls.existingSecret"),
+        ({"autoscaler": {"tls": {"existingSecret": "pair"}}}, "tls.mode is none"),
         ({**GIVEN, "tls": {"mode": "none"}}, "tls.mode is none"),
         ({**GIVEN, **MANAGED}, "tls.mode is certManager"),
         ({"tls": {"mode": "certManager"}}, "needs an issuer"),

@@ -24,8 +24,18 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "GATEWAY": GatewaySettings,
     "WORKER": WorkerSettings,
 }
-FACET = {"gateway": GATEWAY, "gateway-gpu": GATEWAY, "worker-cpu": WORKER_CPU, "worker-gpu": WORKER}
-SERVED_BY = {"cpu": ("worker-cpu", "nano-cpu"), "gpu": ("worker-gpu", "w4a16")}
+FACET = {
+    "gateway": GATEWAY,
+    "gateway-gemma": GATEWAY,
+    "worker-nano-cpu": WORKER_CPU,
+    "worker-w4a16-cpu": WORKER_CPU,
+    "worker-gpu": WORKER,
+}
+SERVED_BY = {
+    "cpu": ("worker-nano-cpu", "nano-cpu"),
+    "gpu": ("worker-gpu", "w4a16"),
+    "w4a16-cpu": ("worker-w4a16-cpu", "w4a16-cpu"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +113,39 @@ def test_secrets_are_files_that_the_head_of_the_file_makes(compose: Any) -> None
     assert used == compose["secrets"].keys()
 
 
+def test_a_machine_of_16_gib_holds_the_variant_without_a_gpu(compose: Any) -> None:
+    units = {"m": 1, "g": 1024}
+    limits = [
+        int(service["mem_limit"][:-1]) * units[service["mem_limit"][-1]]
+        for service in compose["services"].values()
+        if "w4a16-cpu" in service.get("profiles", ["w4a16-cpu"])
+    ]
+
+    assert len(limits) == 3
+    assert sum(limits) <= 16 * 1024
+
+
+def test_the_head_of_the_file_names_every_variant(compose: Any) -> None:
+    text = (ROOT / "docker" / "compose.yaml").read_text()
+    named = set(
+        re.findall(r"^#   docker compose --profile ([\w-]+) up --build$", text, re.MULTILINE)
+    )
+    variants = {
+        name for service in compose["services"].values() for name in service.get("profiles", [])
+    }
+
+    assert named == variants == SERVED_BY.keys()
+
+
 @pytest.mark.parametrize("variant", SERVED_BY)
 def test_worker_has_the_resources_and_the_model_of_its_profile(compose: Any, variant: str) -> None:
     name, profile_name = SERVED_BY[variant]
     worker, profile = compose["services"][name], PROFILES[profile_name]
+    workers = [
+        key
+        for key, service in compose["services"].items()
+        if key.startswith("worker") and variant in service["profiles"]
+    ]
     gateways = [
         service
         for service in compose["services"].values()
@@ -114,6 +153,7 @@ def test_worker_has_the_resources_and_the_model_of_its_profile(compose: Any, var
         and "FACET_GATEWAY_MODELS" in service["environment"]
     ]
 
+    assert workers == [name]
     assert worker["profiles"] == [variant]
     assert worker["cpus"] == str(profile.resources.cpu)
     assert worker["mem_limit"] == f"{profile.resources.memory_limit_mib}m"

@@ -5,13 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tools import helm
 from tools.deploy_check.arrows import check_network, expected, matrix, scene
 from tools.deploy_check.network import policies_of
-from tools.deploy_check.renders import Manifest, Render, all_renders
+from tools.deploy_check.renders import (
+    Manifest,
+    Render,
+    all_renders,
+    laid_over,
+    load_objects,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +46,71 @@ def test_connections_are_those_of_the_table(blocks_match_pods: bool) -> None:
 
         assert opened == expected(render, surroundings), render.name
         assert len(opened) >= 20
+
+
+def opened(render: Render) -> set[tuple[str, str, str]]:
+    """All connections that the policies of a render admit, by names of peers and ports."""
+    policies = policies_of(render.objects, blocks_match_pods=False)
+    return {
+        (source.name, destination.name, str(port))
+        for source, destination, port, is_allowed in matrix(scene(render), policies)
+        if is_allowed
+    }
+
+
+def with_values(name: str, change: Manifest, folder: Path) -> Render:
+    """The render of some CI values with others laid over them."""
+    (render,) = [found for found in renders() if found.name == name]
+    values = laid_over(render.values, change)
+    path = folder / "values.yaml"
+    path.write_text(yaml.safe_dump(values))
+    done = helm.template(path)
+    assert done.returncode == 0, done.stderr
+    return Render(name, load_objects(done.stdout), values)
+
+
+@pytest.mark.parametrize("number", [6380, 11000, 12023, 13047])
+def test_ranges_of_an_external_redis_are_open_when_they_are_given(number: int) -> None:
+    (render,) = [found for found in renders() if found.name == "external-redis"]
+    ends = {port for _, name, port in opened(render) if name.startswith("external-redis")}
+
+    assert f"{number}/TCP" in ends
+    assert not {"10999/TCP", "13048/TCP", "6379/TCP"} & ends
+
+
+def test_all_ports_of_an_external_redis_are_open_when_none_is_given(tmp_path: Path) -> None:
+    render = with_values("external-redis", {"redis": {"external": {"ports": []}}}, tmp_path)
+
+    assert check_network([render]).problems == []
+    found = opened(render)
+    assert ("Deployment/facet-gateway", "external-redis (10.0.0.3/32)", "10999/TCP") in found
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "source", "host"),
+    [
+        ("gke-h100", "tokenKeysTo", "Deployment/facet-gateway", "tokenKeysTo[0]"),
+        ("gke-l4-spot", "weightsTo", "Deployment/facet-worker-spot", "weightsTo[0]"),
+    ],
+)
+def test_the_web_is_as_wide_as_it_is_given(
+    name: str, key: str, source: str, host: str, tmp_path: Path
+) -> None:
+    def reached(render: Render) -> set[str]:
+        assert check_network([render]).problems == []
+        return {
+            destination.partition(" ")[0]
+            for origin, destination, port in opened(render)
+            if origin == source and port == "443/TCP"
+        }
+
+    block = {"ipBlock": {"cidr": "10.9.0.0/24"}}
+    narrow = with_values(name, {"networkPolicy": {key: [block]}}, tmp_path)
+    closed = with_values(name, {"networkPolicy": {key: []}}, tmp_path)
+
+    assert reached(with_values(name, {}, tmp_path)) == {"internet", "balancer"}
+    assert reached(narrow) == {host}
+    assert reached(closed) == set()
 
 
 def changed(change: Callable[[Manifest], None], name: str) -> Render:

@@ -23,6 +23,8 @@ COMPONENTS = ("gateway", "worker", "redis", "autoscaler", "test", "collector")
 NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "caller": lambda values: named_peers("gatewayFrom", values["networkPolicy"]["gatewayFrom"]),
     "operator": lambda values: named_peers("adminFrom", values["networkPolicy"]["adminFrom"]),
+    "key-server": lambda values: named_peers("tokenKeysTo", others(values, "tokenKeysTo")),
+    "weights-host": lambda values: named_peers("weightsTo", others(values, "weightsTo")),
     "external-redis": lambda values: [
         in_range("external-redis", cidr) for cidr in values["networkPolicy"]["redisCidrs"]
     ],
@@ -50,11 +52,11 @@ def _always(_: Values) -> bool:
 
 @dataclass(frozen=True)
 class Arrow:
-    """Connections that must be possible; `port` is a name of the destination's or a number."""
+    """Connections that must be possible; `port`: a name of the destination's, a number, or any."""
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...]
-    port: str | Port
+    port: str | Port | None
     when: Callable[[Values], bool] = _always
 
 
@@ -78,14 +80,35 @@ def has_token_keys(values: Values) -> bool:
     return bool(values["gateway"]["oidc"]["jwks"])
 
 
+def others(values: Values, key: str) -> list[Mapping[str, Any]]:
+    """The peers of a value of `networkPolicy` but for whatever has a public address."""
+    return [peer for peer in values["networkPolicy"][key] if not _is_public(peer)]
+
+
+def is_public(values: Values, key: str) -> bool:
+    """Whether a value of `networkPolicy` means whatever has a public address."""
+    return any(_is_public(peer) for peer in values["networkPolicy"][key])
+
+
+def _is_public(peer: Mapping[str, Any]) -> bool:
+    return bool((peer.get("ipBlock") or {}).get("cidr") == "0.0.0.0/0")
+
+
 def asks_for_tokens(values: Values) -> bool:
     """Whether Redis takes tokens of the metadata server."""
     return bool(values["redis"]["external"]["credentials"] == "gcp-iam")
 
 
-def external_port(values: Values) -> Port:
-    """Where a Redis of one's own listens."""
-    return Port(values["redis"]["external"]["port"])
+def external_ports(values: Values) -> set[Port] | set[None]:
+    """Where a Redis of one's own listens: of ranges the ends and the middle; None is everywhere."""
+    ranges = [
+        (entry["port"], entry.get("endPort", entry["port"]))
+        for entry in values["redis"]["external"]["ports"]
+    ]
+    ports = {
+        Port(number) for first, last in ranges for number in (first, (first + last) // 2, last)
+    }
+    return ports or {None}
 
 
 def arrows(values: Values) -> Iterator[Arrow]:
@@ -103,18 +126,30 @@ def arrows(values: Values) -> Iterator[Arrow]:
             lambda values: values["gateway"]["admin"]["enabled"],
         ),
         Arrow(users, ("redis",), "redis"),
-        Arrow(users, ("external-redis",), external_port(values)),
+        *[Arrow(users, ("external-redis",), port) for port in external_ports(values)],
         *[Arrow(("balancer",), ("gateway",), port, by_google) for port in ("grpc", "http-health")],
         Arrow(("ingress-controller",), ("gateway",), "grpc", by_nginx),
         Arrow(("test",), ("gateway",), "grpc"),
         Arrow(users, ("collector",), "otlp"),
         *[Arrow(askers, NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
-        Arrow(("gateway",), ("internet", "balancer"), Port(443), has_token_keys),
+        Arrow(
+            ("gateway",),
+            ("internet", "balancer"),
+            Port(443),
+            lambda values: has_token_keys(values) and is_public(values, "tokenKeysTo"),
+        ),
+        Arrow(("gateway",), ("key-server",), Port(443), has_token_keys),
         Arrow(users, ("metadata",), Port(80), asks_for_tokens),
         Arrow(users, ("metadata-agent",), Port(988), asks_for_tokens),
         Arrow(("keda",), ("autoscaler",), "scaler"),
         *[Arrow(("autoscaler",), (api_server,), Port(port)) for port in (443, 6443)],
-        Arrow((FETCHERS,), ("internet", "balancer"), Port(443)),
+        Arrow(
+            (FETCHERS,),
+            ("internet", "balancer"),
+            Port(443),
+            lambda values: is_public(values, "weightsTo"),
+        ),
+        Arrow((FETCHERS,), ("weights-host",), Port(443)),
         Arrow((READERS,), ("metadata",), Port(80)),
         Arrow((READERS,), ("metadata-agent",), Port(988)),
     ]
@@ -172,12 +207,7 @@ def _mounts_bucket(workload: Workload) -> bool:
 
 def fetches(workload: Workload) -> bool:
     """Whether a worker's weights come over the network."""
-    environment = _environment(workload)
-    streams = "FACET_WORKER_LOAD_FORMAT" in environment
-    is_real = environment.get("FACET_WORKER_ENGINE") == "vllm"
-    is_offline = environment.get("FACET_WORKER_OFFLINE") == "true"
-    downloads = "FACET_WORKER_WEIGHTS_CACHE" in environment
-    return _mounts_bucket(workload) or downloads or (streams and is_real and not is_offline)
+    return _mounts_bucket(workload) or "FACET_WORKER_WEIGHTS_CACHE" in _environment(workload)
 
 
 def reads_bucket(workload: Workload) -> bool:
@@ -215,16 +245,18 @@ def expected(render: Render, surroundings: Scene) -> set[tuple[str, str, Port]]:
         sources = [peer for name in arrow.sources for peer in surroundings.groups[name]]
         destinations = [peer for name in arrow.destinations for peer in surroundings.groups[name]]
         for source, destination in product(sources, destinations):
-            if (port := _resolved(arrow.port, destination)) is not None:
+            for port in _resolved(arrow.port, destination, surroundings):
                 wanted.add((source.name, destination.name, port))
     return wanted
 
 
-def _resolved(port: str | Port, destination: Peer) -> Port | None:
+def _resolved(port: str | Port | None, destination: Peer, surroundings: Scene) -> list[Port]:
+    if port is None:
+        return surroundings.ports()
     if isinstance(port, Port):
-        return port
+        return [port]
     number = destination.ports.get((port, "TCP"))
-    return None if number is None else Port(number)
+    return [] if number is None else [Port(number)]
 
 
 def matrix(surroundings: Scene, policies: Policies) -> Iterator[tuple[Peer, Peer, Port, bool]]:

@@ -52,6 +52,9 @@ PROBED = (
     Port(6378),
     Port(6379),
     Port(9999),
+    # Beside the ports of Memorystore's Clusters.
+    Port(10999),
+    Port(13048),
 )
 
 

@@ -12,7 +12,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -39,16 +42,31 @@ def main() -> int:
         return 0
     if arguments.share is not None:
         first, last = arguments.share
-        return _play_share(first, last, arguments.seed)
+        _play_share(first, last, arguments.seed)
     return _play_all(arguments.inputs, arguments.seed)
 
 
-def _play_share(first: int, last: int, seed: int) -> int:
-    outcome = asyncio.run(play(first, last, seed, FINDINGS))
+def _play_share(first: int, last: int, seed: int) -> NoReturn:
+    with _quiet_libraries():
+        outcome = asyncio.run(play(first, last, seed, FINDINGS))
     for said in outcome.said:
         print(said, file=sys.stderr)
-    print(json.dumps({"unhandled": outcome.unhandled, "by_target": outcome.by_target}))
-    return 0
+    print(json.dumps({"unhandled": outcome.unhandled, "by_target": outcome.by_target}), flush=True)
+    # A decoder that hangs, a finding by now, would hold the end of the process for ever.
+    os._exit(0)
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Decoders write about every broken file to the process's standard error."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _play_all(inputs: int, seed: int) -> int:

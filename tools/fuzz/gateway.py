@@ -36,10 +36,15 @@ from facet.gateway.statuses import DETAILS_KEY
 from facet.gateway.workers import LiveWorkers
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import Claim, Finish, Offers
+from tools.fuzz.seeded import answer_of, check_content, check_told
 
 UNHANDLED = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 CALL_SECONDS = 10.0
 WORKER_PAUSE_SECONDS = 0.002
+SWEEP_SECONDS = 0.02
+MAX_METADATA_BYTES = 16 << 10
+# How soon those who follow what was deleted meanwhile are told so goes by it.
+READER_GRACE_SECONDS = 0.3
 _OFFERS = Offers(envelope_versions=(1, 2), context_tokens=1 << 20, media="aiv")
 
 _LIMITS = IntakeLimits(
@@ -52,16 +57,21 @@ _LIMITS = IntakeLimits(
 )
 
 
+def is_operators(method: str) -> bool:
+    """Whether a method, as `/service/method`, is one of the operators'."""
+    return method.startswith(f"/{ADMIN_SERVICE}/")
+
+
 class UnhandledError(Exception):
     """A call ended as only a defect may end it."""
 
 
 class FuzzedGateway:
-    """All services of a gateway without a network; `log_reader` and `work` are to be run."""
+    """All services of a gateway without a network; its `log_reader` and its loops are to be run."""
 
     def __init__(self, gatekeeper: Gatekeeper) -> None:
         self.queue = MemoryQueue()
-        self.log_reader = LogReader(self.queue)
+        self.log_reader = LogReader(self.queue, grace_seconds=READER_GRACE_SECONDS)
         catalogue = Catalogue([Route(NANO, self.queue, self.log_reader, LiveWorkers(self.queue))])
         media = MemoryMediaStore()
         intake = Intake(catalogue, media, _LIMITS)
@@ -81,17 +91,29 @@ class FuzzedGateway:
         ]
 
     async def call(self, method: str, body: bytes, metadata: Any) -> grpc.StatusCode:
-        """Answer a call; its status. Errors: UnhandledError, from what went wrong."""
+        """Answer a call; its status.
+
+        Errors: UnhandledError, from what went wrong; ToldError for what is another tenant's.
+        """
         context = _Context(body, metadata)
-        details = _Details(method, metadata)
-        handler: Any = await StatusInterceptor().intercept_service(self._found, details)
+        code = await self._answered(method, context)
+        check_content(context.told)
+        if not is_operators(method):
+            check_told(self.request_types[method], body, code, context.told)
+        return code
+
+    async def _answered(self, method: str, context: _Context) -> grpc.StatusCode:
+        details = _Details(method, context.invocation_metadata())
+        handler: Any = await StatusInterceptor(MAX_METADATA_BYTES).intercept_service(
+            self._found, details
+        )
         behaviour = handler.stream_unary or handler.stream_stream
         try:
             answer = await behaviour(None, context)
         except grpc.aio.AbortError:
             return context.status()
         if handler.stream_unary:
-            handler.response_serializer(answer)
+            context.told.append(handler.response_serializer(answer))
         return grpc.StatusCode.OK
 
     async def work(self) -> None:
@@ -103,13 +125,20 @@ class FuzzedGateway:
                     Envelope.FromString(claimed.envelope)
                 except DecodeError as error:
                     raise UnhandledError("an envelope cannot be read") from error
+                text = answer_of(claimed.lease.generation_id)
                 events = [
-                    Event(offset=0, text_delta=TextDelta(text="hello")),
+                    Event(offset=0, text_delta=TextDelta(text=text)),
                     Event(offset=1, finished=Finished(finish_reason=FINISH_REASON_STOP)),
                 ]
                 response = StreamGenerateContentResponse(events=events).SerializeToString()
                 await self.queue.write([Finish(claimed.lease, 0, 2, (), response, failure=b"")])
             await asyncio.sleep(WORKER_PAUSE_SECONDS)
+
+    async def sweep(self) -> None:
+        """End what has waited too long, for ever."""
+        while True:
+            await self.queue.sweep()
+            await asyncio.sleep(SWEEP_SECONDS)
 
     async def _found(self, details: Any) -> Any:
         for handler in self._handlers:
@@ -132,6 +161,7 @@ class _Context:
         self._metadata = metadata
         self._code = grpc.StatusCode.OK
         self._cause: BaseException | None = None
+        self.told: list[bytes] = []
 
     def invocation_metadata(self) -> Any:
         return self._metadata
@@ -145,9 +175,10 @@ class _Context:
     async def write(self, message: bytes) -> None:
         if not isinstance(message, bytes):
             raise UnhandledError(f"wrote {type(message).__name__}")
+        self.told.append(message)
 
     async def send_initial_metadata(self, metadata: Any) -> None:
-        """Nobody reads it."""
+        self.told += [str(value).encode() for _, value in metadata]
 
     async def abort(self, code: grpc.StatusCode, message: str, trailers: Any) -> None:
         self._code, self._cause = code, sys.exception()

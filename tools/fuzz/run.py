@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from facet.core.errors import FacetError
 from facet.core.tasks import cancel_all
 from facet.gateway.authenticator import AnonymousAuthenticator
+from facet.worker.engine.media_decode import MediaDecoder
 from tools.fuzz.case import Case, Target, save
 from tools.fuzz.gateway import FuzzedGateway
+from tools.fuzz.seeded import ToldError, check_untouched, seed
 from tools.fuzz.targets import jwks, targets
 
 # Each batch has a gateway of its own, so that what was queued before does not pile up.
@@ -23,6 +26,8 @@ BATCH = 1000
 AT_ONCE = 250
 # A case that takes longer holds up everybody else: that is a defect too.
 CASE_SECONDS = 20.0
+# What a medium may take to decode.
+DECODE_SECONDS = 5.0
 
 
 @dataclass
@@ -39,23 +44,33 @@ async def play(first: int, last: int, seed: int, folder: Path) -> Outcome:
     outcome = Outcome()
     for start in range(first, last, BATCH):
         async with AsyncExitStack() as stack:
-            choice = await opened(stack)
+            gateway, choice = await opened(stack)
             numbers = range(start, min(start + BATCH, last))
             for at in range(0, len(numbers), AT_ONCE):
                 chunk = numbers[at : at + AT_ONCE]
                 cases = [_case(choice, number, seed) for number in chunk]
                 await asyncio.gather(*(_one(*each, outcome, folder) for each in cases))
+            try:
+                await check_untouched(gateway.queue)
+            except (ToldError, FacetError) as error:
+                outcome.unhandled += 1
+                outcome.said.append(f"inputs {numbers}: {error}")
     return outcome
 
 
-async def opened(stack: AsyncExitStack) -> Sequence[Target]:
-    """The targets over a gateway that runs until the stack is closed."""
+async def opened(stack: AsyncExitStack) -> tuple[FuzzedGateway, Sequence[Target]]:
+    """A gateway with seeded generations, which runs until the stack is closed, and its targets."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     (folder / "jwks.json").write_bytes(jwks())
     gateway = FuzzedGateway(AnonymousAuthenticator())
-    loops = [asyncio.create_task(run()) for run in (gateway.log_reader.run, gateway.work)]
+    await seed(gateway.queue)
+    decoder = MediaDecoder(time_limit_seconds=DECODE_SECONDS)
+    stack.callback(decoder.close)
+    loops = [
+        asyncio.create_task(run()) for run in (gateway.log_reader.run, gateway.work, gateway.sweep)
+    ]
     stack.push_async_callback(cancel_all, loops)
-    return targets(gateway, str(folder / "jwks.json"))
+    return gateway, targets(gateway, decoder, str(folder / "jwks.json"))
 
 
 def _case(choice: Sequence[Target], number: int, seed: int) -> tuple[Target, Case, int]:
@@ -79,6 +94,6 @@ async def _one(target: Target, case: Case, number: int, outcome: Outcome, folder
 async def replay(case: Case) -> None:
     """Play one case; raises what it does."""
     async with AsyncExitStack() as stack:
-        choice = await opened(stack)
+        _, choice = await opened(stack)
         target = next(each for each in choice if each.name == case.target)
         await target.run(case)

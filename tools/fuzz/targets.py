@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,10 +32,13 @@ from facet.gateway.key_set import KeySet
 from facet.gateway.oidc import OidcAuthenticator, OidcRules
 from facet.gateway.tenants import parse_tenants
 from facet.queue.generation_id import is_generation_id
+from facet.worker.engine.media_decode import MediaDecoder
 from tests.support import media_samples
 from tools.fuzz.case import Case, Target
-from tools.fuzz.gateway import FuzzedGateway
+from tools.fuzz.decoding import decoding
+from tools.fuzz.gateway import FuzzedGateway, is_operators
 from tools.fuzz.mutation import filled, mutated, noise, text
+from tools.fuzz.seeded import names_for
 
 _MEDIA = {
     "image/png": media_samples.png(),
@@ -49,7 +52,7 @@ _KEY = ec.generate_private_key(ec.SECP256R1())
 _METADATA_NAMES = ("authorization", "traceparent", "tracestate", "x-forwarded-for", "tenant")
 
 
-def targets(gateway: FuzzedGateway, jwks_file: str) -> list[Target]:
+def targets(gateway: FuzzedGateway, decoder: MediaDecoder, jwks_file: str) -> list[Target]:
     """All of them; `jwks_file` is where the provider's keys were written, see `jwks`."""
     methods = [_method(gateway, name) for name in gateway.request_types]
     keys = api_keys.KeyFileAuthenticator(
@@ -66,6 +69,7 @@ def targets(gateway: FuzzedGateway, jwks_file: str) -> list[Target]:
     return [
         *methods,
         _media(gateway),
+        decoding(decoder),
         Target("credentials", _credentials, authenticate),
         _document("key-file", _key_line, lambda data: api_keys.parse_keys(data, "keys")),
         _document("tenants-file", _tenants, lambda data: parse_tenants(data, "tenants")),
@@ -87,20 +91,32 @@ def _method(gateway: FuzzedGateway, name: str) -> Target:
     short = name.rpartition("/")[2]
 
     def make(random: Random) -> Case:
-        body = _valid(request_type).SerializeToString()
+        body = _named(random, name, _valid(request_type)).SerializeToString()
         match random.randrange(4):
             case 0:
                 body = noise(random, 200)
             case 1:
                 body = mutated(random, body)
             case _:
-                body = filled(random, _valid(request_type)).SerializeToString()
+                request = filled(random, _valid(request_type))
+                body = _named(random, name, request).SerializeToString()
         return Case(short, body, _metadata(random))
 
     async def run(case: Case) -> None:
         await gateway.call(name, case.body, case.metadata)
 
     return Target(short, make, run)
+
+
+def _named(random: Random, method: str, request: Any) -> Message:
+    """The request, most often for generations that are there: a tenant's also for a stranger's."""
+    names = names_for(method.rpartition("/")[2], is_operators=is_operators(method))
+    fields = request.DESCRIPTOR.fields_by_name
+    if "generation_id" in fields and random.random() < 0.8:
+        request.generation_id = random.choice(names)
+    if "generation_ids" in fields and random.random() < 0.8:
+        request.generation_ids.extend(random.sample(names, random.randrange(1, 5)))
+    return cast("Message", request)
 
 
 def _valid(request_type: type[Message]) -> Message:

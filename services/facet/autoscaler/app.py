@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from facet.autoscaler.holding_scaler import REASON, HoldingScaler
 from facet.autoscaler.settings import AutoscalerSettings
+from facet.core.listener import bind
 from facet.core.logs import configure_logs
+from facet.core.tls import CertificateFiles
 
 _STOP_SECONDS = 1.0
 """Calls that still run may end for so long; KEDA repeats what was cut."""
@@ -35,12 +37,12 @@ def main() -> None:
     configure_logs(settings.log_level, service="autoscaler")
     try:
         asyncio.run(serve(settings))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _refuse(str(error))
 
 
 async def serve(settings: AutoscalerSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Errors: OSError when an address cannot be bound."""
+    """Serve until SIGTERM or SIGINT. Errors: those of `bind` and `settings.certificates`."""
     _log.info("settings", **settings.effective())
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,14 +52,18 @@ async def serve(settings: AutoscalerSettings) -> None:
         if settings.mode == "external-scaler":
             scaler = grpc.aio.server()
             scaler.add_generic_rpc_handlers((HoldingScaler(),))
-            address = await stack.enter_async_context(_listening(scaler, settings.listen))
+            address = await stack.enter_async_context(
+                _listening(scaler, settings.listen, settings.certificates())
+            )
             ready += f" scaler={address}"
         if settings.health_listen:
             server = grpc.aio.server()
             servicer = health.aio.HealthServicer()
             await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
             health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-            address = await stack.enter_async_context(_listening(server, settings.health_listen))
+            address = await stack.enter_async_context(
+                _listening(server, settings.health_listen, None)
+            )
             ready += f" health={address}"
         _log.warning("autoscaler.holding", reason=REASON)
         sys.stdout.write(f"{ready}\n")
@@ -66,15 +72,14 @@ async def serve(settings: AutoscalerSettings) -> None:
 
 
 @asynccontextmanager
-async def _listening(server: grpc.aio.Server, listen: str) -> AsyncIterator[str]:
-    """Serve while the context is open; yields the bound `host:port`."""
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
+async def _listening(
+    server: grpc.aio.Server, listen: str, certificates: CertificateFiles | None
+) -> AsyncIterator[str]:
+    """Serve while the context is open; yields the bound `host:port`. Errors: those of `bind`."""
+    address = bind(server, listen, certificates)
     await server.start()
     try:
-        yield f"{listen.rpartition(':')[0]}:{port}"
+        yield address
     finally:
         await server.stop(_STOP_SECONDS)
 

@@ -1,14 +1,16 @@
-"""Values that follow a file, or a document elsewhere, while the service runs."""
+"""Values that follow files, or a document elsewhere, while the service runs."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
 
+Content = TypeVar("Content")
 Value = TypeVar("Value")
 
 CHECK_SECONDS = 1.0
@@ -16,30 +18,35 @@ CHECK_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class HotReload(Generic[Value]):
+class HotReload(Generic[Content, Value]):
     """The last good value of a source that may change, become unreadable or wrong.
 
-    `read` may block, for a bounded time, and runs in a thread; `parse` runs there too. Both may
-    raise OSError or ValueError, whose messages are logged and so must hold no secret.
+    `read` and `parse` may block, for a bounded time, and may raise OSError or ValueError, whose
+    messages are logged and so must hold no secret. Contents are compared, so that a change is
+    noticed whatever times and names the files have. Safe to share between threads.
+
+    A source that is asked for in calls is checked beside them, by `run`; one that is asked for when
+    a connection is opened needs nobody who looks in between: `fresh`.
     """
 
     def __init__(
         self,
         name: str,
-        read: Callable[[], bytes],
-        parse: Callable[[bytes], Value],
+        read: Callable[[], Content],
+        parse: Callable[[Content], Value],
         initial: Value | None = None,
     ) -> None:
         """Without `initial` the source is read here, and its errors are the caller's."""
         self._name = name
         self._read = read
         self._parse = parse
-        self._seen: bytes | None = None
-        self._is_failing = False
+        self._lock = threading.Lock()
+        self._seen: Content | None = None
+        self._fault = ""
         if initial is None:
             self._seen = read()
             initial = parse(self._seen)
-        self._value = initial
+        self._value = self._latest = initial
 
     @property
     def value(self) -> Value:
@@ -48,22 +55,20 @@ class HotReload(Generic[Value]):
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last check could not read the source or make sense of it."""
-        return self._is_failing
+        """Whether the last look could not read the source or make sense of it."""
+        return bool(self._fault)
+
+    def fresh(self) -> Value:
+        """Read the source and return what is in force then; blocks.
+
+        A bad source leaves the value as it is; each reason is logged once.
+        """
+        self._value = self._looked()
+        return self._value
 
     async def check(self) -> None:
-        """Read the source; a bad one leaves the value in force and is logged once."""
-        try:
-            news = await asyncio.to_thread(self._news)
-        except (OSError, ValueError) as error:
-            if not self._is_failing:
-                _log.error("not reloaded, the last good one stays", what=self._name, why=str(error))
-            self._is_failing = True
-            return
-        self._is_failing = False
-        if news is not None:
-            self._value = news
-            _log.info("reloaded", what=self._name)
+        """`fresh` with the reading in a thread: the event loop sees the change when this ends."""
+        self._value = await asyncio.to_thread(self._looked)
 
     async def run(self, every_seconds: float = CHECK_SECONDS) -> None:
         """Check for ever."""
@@ -71,13 +76,22 @@ class HotReload(Generic[Value]):
             await asyncio.sleep(every_seconds)
             await self.check()
 
-    def _news(self) -> Value | None:
-        content = self._read()
-        if content == self._seen:
-            return None
-        parsed = self._parse(content)
-        self._seen = content
-        return parsed
+    def _looked(self) -> Value:
+        with self._lock:
+            try:
+                content = self._read()
+                if content != self._seen:
+                    self._latest = self._parse(content)
+                    self._seen = content
+                    _log.info("reloaded", what=self._name)
+            except (OSError, ValueError) as error:
+                fault = str(error) or type(error).__name__
+                if fault != self._fault:
+                    _log.error("not reloaded, the last good one stays", what=self._name, why=fault)
+                self._fault = fault
+            else:
+                self._fault = ""
+            return self._latest
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

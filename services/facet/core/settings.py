@@ -19,6 +19,10 @@ class ServiceSettings(BaseSettings):
             for name, value in self.model_dump(mode="python").items()
         }
 
+    def variable(self, field: str) -> str:
+        """The environment variable of a field."""
+        return f"{self.model_config['env_prefix']}{field}".upper()
+
 
 class WeightsSettings(ServiceSettings):
     """Where a worker's weights come from; `facet.weights` resolves them."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from facet.core.errors import PermissionDeniedError
+from facet.core.listener import bind
 from facet.core.media_store import MediaStore
 from facet.core.tls import CertificateFiles
 from facet.gateway.admin_service import SERVICE, AdminQueue, AdminService
@@ -16,7 +17,7 @@ from facet.gateway.authenticator import (
     is_loopback,
 )
 from facet.gateway.calls import service_handler
-from facet.gateway.server import bind, create_server, server_options
+from facet.gateway.server import create_server, server_options
 
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_METADATA_BYTES = 16 << 10
@@ -80,6 +81,7 @@ async def serving_admin(
             max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
         max_open_calls=MAX_OPEN_CALLS,
+        max_metadata_bytes=MAX_METADATA_BYTES,
     )
     address = bind(server, listen, certificates)
     await server.start()

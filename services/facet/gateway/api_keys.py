@@ -66,6 +66,8 @@ class KeyFileAuthenticator:
     move, the old one is removed or expires. A call that is under way keeps what it was granted.
     """
 
+    is_ready = True
+
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         ring = KeyRing(keys)
         self._ring = HotReload("API keys", bytes, lambda _: ring)

@@ -18,6 +18,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
+from facet.core.listener import bind
 from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
@@ -31,7 +32,7 @@ from facet.gateway.drain import drain
 from facet.gateway.erasure import Eraser
 from facet.gateway.health_server import serving_health
 from facet.gateway.health_service import SERVICE as HEALTH_SERVICE
-from facet.gateway.health_service import HealthService, StoreMonitor
+from facet.gateway.health_service import HealthService, ReadinessMonitor
 from facet.gateway.http_health import serving_http_health
 from facet.gateway.inference_service import SERVICE as INFERENCE_SERVICE
 from facet.gateway.inference_service import InferenceService
@@ -40,7 +41,7 @@ from facet.gateway.log_reader import LogReader
 from facet.gateway.model_service import SERVICE as MODEL_SERVICE
 from facet.gateway.model_service import ModelService
 from facet.gateway.open_calls import OpenCalls
-from facet.gateway.server import bind, create_server, server_options
+from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervision import keep_running
 from facet.gateway.tenants import Tenants
@@ -72,7 +73,7 @@ class Gateway:
     server: grpc.aio.Server
     catalogue: Catalogue
     health: HealthService
-    monitor: StoreMonitor
+    monitor: ReadinessMonitor
     open_calls: OpenCalls
     authenticator: Authenticator
     tenants: Tenants
@@ -204,8 +205,9 @@ def compose(
             max_deadline_seconds=settings.max_deadline_seconds,
         ),
         max_open_calls=settings.max_open_calls,
+        max_metadata_bytes=settings.max_metadata_bytes,
     )
-    monitor = StoreMonitor([queue for _, queue in queues], health)
+    monitor = ReadinessMonitor([queue for _, queue in queues], health, authenticator)
     return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator, tenants)
 
 
@@ -214,7 +216,7 @@ async def running(gateway: Gateway) -> AsyncIterator[str]:
     """Serve while the context is open; yields the bound `host:port` once health is known.
 
     On leaving, open calls are cut off unless they were drained. Errors: those of
-    `facet.gateway.server.bind`.
+    `facet.core.listener.bind`.
     """
     settings = gateway.settings
     address = bind(gateway.server, settings.listen, settings.certificates())
@@ -253,18 +255,25 @@ def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
 
 def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
     loops: list[tuple[str, Loop]] = [
-        ("store monitor", gateway.monitor.run),
+        ("readiness monitor", gateway.monitor.run),
         ("credentials", gateway.authenticator.run),
         ("tenants file", gateway.tenants.run),
     ]
-    life_seconds = gateway.settings.usage_retention_seconds
     for route in gateway.catalogue.routes:
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),
             (f"sweeper of {route.card.name}", Sweeper(route.queue).run),
-            (f"usage of {route.card.name}", UsageTrimmer(route.queue, life_seconds).run),
+            (f"usage of {route.card.name}", _trimmer(route, gateway.settings).run),
         ]
     return loops
+
+
+def _trimmer(route: Route, settings: GatewaySettings) -> UsageTrimmer:
+    return UsageTrimmer(
+        route.queue,
+        life_seconds=settings.usage_retention_seconds,
+        most=settings.max_usage_records,
+    )
 
 
 def _warn_of_plaintext(settings: GatewaySettings) -> None:

@@ -34,6 +34,11 @@ class BearerAuthenticator:
         """See `Authenticator.has_admin`."""
         return self._tokens.has_admin or (self._keys is not None and self._keys.has_admin)
 
+    @property
+    def is_ready(self) -> bool:
+        """See `Authenticator.is_ready`."""
+        return self._tokens.is_ready
+
     async def authenticate(self, metadata: Metadata) -> Principal:
         """See `Authenticator.authenticate`."""
         pairs = tuple(metadata)

@@ -45,6 +45,10 @@ class Authenticator(Gatekeeper, Protocol):
     def has_admin(self) -> bool:
         """Whether operators can be told from other callers, and there may be some."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that credentials are checked with was read once; it stays true then."""
+
     async def run(self) -> None:
         """Follow changes of what credentials are known, for ever."""
 
@@ -53,6 +57,7 @@ class AnonymousAuthenticator:
     """Everybody is the tenant `anonymous`, and an operator; for loopback listeners only."""
 
     has_admin = False
+    is_ready = True
 
     async def authenticate(self, metadata: Metadata) -> Principal:
         """See `Authenticator.authenticate`; credentials are ignored."""

@@ -8,8 +8,8 @@ import structlog
 
 from facet.core.errors import FacetError
 from facet.core.media_store import MediaHolder, MediaStore
+from facet.gateway.catalogue import Route
 from facet.queue.port import Producer
-from facet.queue.values import State
 
 _log = structlog.get_logger(__name__)
 
@@ -32,19 +32,24 @@ class Eraser:
         await self._media.release(keys, MediaHolder(generation_id, tenant))
         return True
 
-    def erase_soon(self, queue: Producer, generation_id: str, tenant: str) -> None:
-        """Delete a generation that asks for it, now that its end was delivered; returns at once.
+    def erase_soon(self, route: Route, generation_id: str, tenant: str) -> None:
+        """Delete a fleeting generation whose end was delivered to one more reader; returns at once.
 
-        What fails is not repeated: the store forgets it after `limits.MIN_RETENTION_MS`.
+        It goes with the last of its readers that are present, here and at other gateways. Nothing
+        is repeated: the store forgets it after `limits.MIN_RETENTION_MS`.
         """
-        task = asyncio.create_task(self._erase_fleeting(queue, generation_id, tenant))
+        task = asyncio.create_task(self._erase_delivered(route, generation_id, tenant))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _erase_fleeting(self, queue: Producer, generation_id: str, tenant: str) -> None:
+    async def _erase_delivered(self, route: Route, generation_id: str, tenant: str) -> None:
+        if route.reader.has_readers(generation_id):
+            # The last of them comes here too.
+            return
+        queue, follower = route.queue, route.reader.follower
         try:
-            status = await queue.status(generation_id, tenant)
-            if status.is_fleeting and status.state is State.ENDED:
-                await self.erase(queue, generation_id, tenant)
+            keys = await queue.media_keys(generation_id, tenant)
+            if await queue.delivered(generation_id, tenant, follower):
+                await self._media.release(keys, MediaHolder(generation_id, tenant))
         except FacetError as error:
             _log.warning("not erased yet", generation_id=generation_id, cause=repr(error))

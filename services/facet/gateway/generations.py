@@ -127,8 +127,8 @@ class Generations:
             if status.state is State.ENDED and not status.failure:
                 generation.response.CopyFrom(await _answer(route, request.generation_id))
             if status.state is State.ENDED and status.is_fleeting:
-                queue, name, tenant = route.queue, request.generation_id, call.tenant
-                call.after_answer(lambda: self._eraser.erase_soon(queue, name, tenant))
+                name, tenant = request.generation_id, call.tenant
+                call.after_answer(lambda: self._eraser.erase_soon(route, name, tenant))
             return GetGenerationResponse(generation=generation)
 
     async def list(self, request: ListGenerationsRequest, call: Call) -> ListGenerationsResponse:

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import grpc
 
+from facet.core.listener import bind
 from facet.gateway.health_service import HealthService
 from facet.gateway.interceptor import StatusInterceptor
-from facet.gateway.server import bind, server_options
+from facet.gateway.server import server_options
 
 MAX_MESSAGE_BYTES = 1 << 10
 MAX_METADATA_BYTES = 16 << 10
@@ -33,7 +34,7 @@ async def serving_health(listen: str, health: HealthService) -> AsyncIterator[st
             max_metadata_bytes=MAX_METADATA_BYTES,
             max_deadline_seconds=MAX_DEADLINE_SECONDS,
         ),
-        interceptors=[StatusInterceptor()],
+        interceptors=[StatusInterceptor(MAX_METADATA_BYTES)],
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     server.add_generic_rpc_handlers((health.handler(),))

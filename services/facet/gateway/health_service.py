@@ -11,6 +11,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 
 from facet.core.errors import QueueFullError, StoreUnavailableError
+from facet.gateway.authenticator import Authenticator
 from facet.gateway.receiving import receive
 from facet.queue.limits import FULL_RETRY_SECONDS
 from facet.queue.port import Observer
@@ -20,6 +21,8 @@ CHECK_INTERVAL_SECONDS = 1.0
 # Nobody has to say who he is to ask, so that these calls are kept few and short.
 MAX_WATCHERS = 500
 RECEIVE_SECONDS = 5.0
+
+_NO_KEYS = "the keys of the identity provider were not read yet: see FACET_GATEWAY_OIDC_JWKS"
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Status = health_pb2.HealthCheckResponse
@@ -117,23 +120,32 @@ async def _received(context: Context) -> Any:
     return await receive(health_pb2.HealthCheckRequest, context, seconds=RECEIVE_SECONDS)
 
 
-class StoreMonitor:
-    """Sets the health from whether the store answers."""
+class ReadinessMonitor:
+    """Sets the health: whether the store answers, and whether callers can be told apart yet."""
 
-    def __init__(self, queues: Sequence[Observer], health: HealthService) -> None:
+    def __init__(
+        self,
+        queues: Sequence[Observer],
+        health: HealthService,
+        authenticator: Authenticator,
+    ) -> None:
         self._queues = queues
         self._health = health
+        self._authenticator = authenticator
+        self._told = ""
 
     async def check(self) -> None:
-        """Ask once."""
+        """Ask once; a new reason not to serve is logged."""
+        why = "" if self._authenticator.is_ready else _NO_KEYS
+        cause = ""
         try:
             await asyncio.gather(*(queue.ping() for queue in self._queues))
         except StoreUnavailableError as error:
-            if self._health.is_serving:
-                _log.warning("not serving: the store is away", cause=repr(error.__cause__))
-            self._health.set_serving(False)
-        else:
-            self._health.set_serving(True)
+            why, cause = "the store is away", repr(error.__cause__)
+        if why and why != self._told:
+            _log.warning("not serving", why=why, cause=cause)
+        self._told = why
+        self._health.set_serving(not why)
 
     async def run(self) -> None:
         """Ask for ever."""

@@ -144,8 +144,8 @@ class InferenceService:
     def _erase_after(self, accepted: Accepted, call: Call) -> None:
         """Have a generation deleted that is not to outlast the delivery of its end."""
         if accepted.is_fleeting:
-            queue, name, tenant = accepted.route.queue, accepted.generation_id, call.tenant
-            call.after_answer(lambda: self._eraser.erase_soon(queue, name, tenant))
+            route, name, tenant = accepted.route, accepted.generation_id, call.tenant
+            call.after_answer(lambda: self._eraser.erase_soon(route, name, tenant))
 
 
 async def _waiting_frame(route: Route, status: Status) -> bytes:

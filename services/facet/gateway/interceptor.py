@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import inspect
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
 
-from facet.core.errors import FacetError, InternalError, NotServedError, StoreUnavailableError
+from facet.core.errors import (
+    FacetError,
+    InternalError,
+    InvalidRequestError,
+    NotServedError,
+    StoreUnavailableError,
+)
 from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Metadata: TypeAlias = "Iterable[tuple[str, str | bytes]] | None"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
 # By whether requests and responses are streams: what makes a handler, and its attribute.
@@ -33,8 +40,12 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     """Maps `FacetError` to its status and everything else to INTERNAL with an incident id.
 
     A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. One that
-    is written as a generator (reflection) lasts a bounded time.
+    is written as a generator (reflection) lasts a bounded time. Metadata above `max_metadata_bytes`
+    are refused unread: gRPC bounds those of one frame of HTTP/2, and calls may send many.
     """
+
+    def __init__(self, max_metadata_bytes: int) -> None:
+        self._max_metadata_bytes = max_metadata_bytes
 
     async def intercept_service(
         self,
@@ -43,9 +54,13 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """See `grpc.aio.ServerInterceptor.intercept_service`."""
         method = str(handler_call_details.method)
+        if _size_of(handler_call_details.invocation_metadata) > self._max_metadata_bytes:
+            return _refusing(
+                InvalidRequestError.of("metadata", f"have at most {self._max_metadata_bytes} bytes")
+            )
         handler = await continuation(handler_call_details)
         if handler is None:
-            return _not_served(method)
+            return _refusing(NotServedError.of(method.removeprefix("/")))
         wrap, name = _SHAPES[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, name)
         if inspect.isasyncgenfunction(behaviour):
@@ -57,9 +72,14 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         )
 
 
-def _not_served(method: str) -> Handler:
+def _size_of(metadata: Metadata) -> int:
+    """In bytes, as HTTP/2 counts fields (RFC 9113, 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in metadata or ())
+
+
+def _refusing(error: FacetError) -> Handler:
     async def refuse(requests: Any, context: Context) -> None:
-        await abort_with(context, NotServedError.of(method.removeprefix("/")))
+        await abort_with(context, error)
 
     # Taking a stream, it answers before the request is read, whatever the method's true shape.
     return grpc.stream_stream_rpc_method_handler(refuse)

@@ -57,18 +57,23 @@ class KeySet:
     def __init__(self, source: str) -> None:
         """Errors: ValueError or OSError for a source that is not acceptable or, a file, bad.
 
-        A URL need not answer yet: tokens are refused until it has.
+        A URL need not answer yet: tokens are refused, and `is_known` is false, until it has.
         """
         self._is_url = "://" in source
         name = f"signing keys of {source}"
         path = Path(source)
-        self._keys: HotReload[Keys] = (
+        self._keys: HotReload[bytes, Keys] = (
             HotReload(name, fetcher(source, max_bytes=MAX_BYTES), parse_keys, initial={})
             if self._is_url
             else HotReload(name, lambda: read_bounded(path, MAX_BYTES), parse_keys)
         )
         self._fetching: asyncio.Task[None] | None = None
         self._fetched_at = float("-inf")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the source was read once."""
+        return bool(self._keys.value)
 
     async def find(self, key_id: str) -> VerificationKey:
         """The key with this id; one that is not known has the source asked, at a bounded rate.
@@ -81,7 +86,7 @@ class KeySet:
             found = self._keys.value.get(key_id)
         if found is not None:
             return found
-        if self._keys.is_failing or (self._is_url and not self._keys.value):
+        if self._keys.is_failing or not self.is_known:
             raise UnauthenticatedError(
                 "the keys of the identity provider cannot be read at present, and none that is "
                 "known signed this token; send the call again later",
@@ -96,8 +101,8 @@ class KeySet:
         """Follow the source for ever: a file every second, a URL every five minutes."""
         while True:
             await self._check()
-            has_keys = bool(self._keys.value)
-            pause = REFRESH_SECONDS if has_keys and not self._keys.is_failing else FETCH_SECONDS
+            is_well = self.is_known and not self._keys.is_failing
+            pause = REFRESH_SECONDS if is_well else FETCH_SECONDS
             await asyncio.sleep(pause if self._is_url else CHECK_SECONDS)
 
     async def _refreshed(self) -> None:

@@ -92,6 +92,10 @@ class LogReader:
             if not self._subscriptions:
                 self._somebody_reads.clear()
 
+    def has_readers(self, generation_id: str) -> bool:
+        """Whether anybody here follows its log."""
+        return generation_id in self._subscriptions
+
     def drain(self) -> None:
         """End all subscriptions, see `Subscription.drain`."""
         for subscription in self._all():

@@ -45,6 +45,11 @@ class OidcAuthenticator:
         """Whether a role makes operators."""
         return bool(self._rules.admin_role)
 
+    @property
+    def is_ready(self) -> bool:
+        """See `Authenticator.is_ready`."""
+        return self._keys.is_known
+
     async def run(self) -> None:
         """Follow the provider's keys for ever."""
         await self._keys.run()

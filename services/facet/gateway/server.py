@@ -1,4 +1,4 @@
-"""The gRPC server: limits, connection life, reflection, and the address that it listens on."""
+"""The gRPC server: limits, connection life, reflection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from facet.core.tls import CertificateFiles, server_credentials
 from facet.gateway.interceptor import StatusInterceptor
 
 MAX_STREAMS_PER_CONNECTION = 1000
@@ -73,32 +72,14 @@ def create_server(
     options: Sequence[tuple[str, int]],
     *,
     max_open_calls: int,
+    max_metadata_bytes: int,
 ) -> grpc.aio.Server:
     """A server with the handlers and reflection of the named services; not started."""
     server = grpc.aio.server(
-        interceptors=[StatusInterceptor()],
+        interceptors=[StatusInterceptor(max_metadata_bytes)],
         options=list(options),
         maximum_concurrent_rpcs=CALLS_PER_OPEN_CALL * max_open_calls,
     )
     server.add_generic_rpc_handlers(tuple(handlers))
     reflection.enable_server_reflection((*service_names, reflection.SERVICE_NAME), server)
     return server
-
-
-def bind(server: grpc.aio.Server, listen: str, certificates: CertificateFiles | None) -> str:
-    """Have a server listen on `host:port`, over TLS with certificates; returns the bound address.
-
-    Errors: OSError when the address cannot be bound; those of `server_credentials`.
-    """
-    credentials = server_credentials(certificates) if certificates else None
-    try:
-        port = (
-            server.add_secure_port(listen, credentials)
-            if credentials
-            else server.add_insecure_port(listen)
-        )
-    except RuntimeError as error:
-        # gRPC tells no more, and takes fewer kinds of keys than OpenSSL.
-        keys = ", or gRPC does not take the kind of key" if credentials else ""
-        raise OSError(f"cannot listen on {listen}: in use, or no address of ours{keys}") from error
-    return f"{listen.rpartition(':')[0]}:{port}"

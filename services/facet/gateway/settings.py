@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from facet.core.listener import ListenerSettings
 from facet.core.settings import settings_config
-from facet.core.tls import CertificateFiles
-from facet.queue.limits import MAX_MEDIA_BYTES, QueueLimits
+from facet.queue.limits import MAX_MEDIA_BYTES, MAX_USAGE_RECORDS, QueueLimits
 from facet.queue.placement import MAX_SHARDS
 from facet.queue.store_settings import StoreSettings
 
@@ -17,7 +17,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1 << 50)]
 
 
-class GatewaySettings(StoreSettings):
+class GatewaySettings(StoreSettings, ListenerSettings):
     """Environment variables `FACET_GATEWAY_<FIELD>`."""
 
     model_config = settings_config("GATEWAY")
@@ -36,16 +36,6 @@ class GatewaySettings(StoreSettings):
     http_health_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
     """Address of a listener that tells health over plain HTTP, `host:port`: checks of Google's load
     balancers speak no gRPC. Empty serves none."""
-
-    tls_certificate_file: Path | None = None
-    """Certificate (PEM, its chain after it) of both listeners; changed files are taken up with the
-    next connection. Unset: no TLS."""
-
-    tls_key_file: Path | None = None
-    """Private key of the certificate, PEM, not encrypted."""
-
-    tls_client_ca_file: Path | None = None
-    """CAs, PEM; clients must present a certificate of one of them. Unset: clients need none."""
 
     release: str = "default"
     """Part of every Redis key, so that several releases may share one Redis."""
@@ -85,6 +75,9 @@ class GatewaySettings(StoreSettings):
 
     usage_retention_seconds: Annotated[int, Field(ge=0, le=400 * 86_400)] = 35 * 86_400
     """How long the usage record of an ended generation is kept, about."""
+
+    max_usage_records: Count = MAX_USAGE_RECORDS
+    """Usage records that each shard of a model keeps at most, the latest ones; 130 bytes each."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
@@ -150,17 +143,3 @@ class GatewaySettings(StoreSettings):
     address_file: Path | None = None
     """The bound `host:port` is written here once the gateway serves; that of the operators'
     listener, if there is one, in a second line."""
-
-    def certificates(self) -> CertificateFiles | None:
-        """The files for TLS, None without. Errors: ValueError when some are missing."""
-        files = CertificateFiles(
-            self.tls_certificate_file, self.tls_key_file, self.tls_client_ca_file
-        )
-        if not files.paths:
-            return None
-        if files.certificate is None or files.key is None:
-            raise ValueError(
-                "FACET_GATEWAY_TLS_CERTIFICATE_FILE and FACET_GATEWAY_TLS_KEY_FILE belong "
-                "together, and FACET_GATEWAY_TLS_CLIENT_CA_FILE needs both"
-            )
-        return files

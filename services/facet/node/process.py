@@ -31,7 +31,7 @@ class Process:
         """Start it; its output is appended to the log. Errors: OSError."""
         with log_path.open("ab") as log:
             self._popen = subprocess.Popen(  # noqa: S603 - the node's own command line
-                [sys.executable, "-m", "facet.node.child", str(os.getpid()), *command.argv],
+                [sys.executable, "-P", "-m", "facet.node.child", str(os.getpid()), *command.argv],
                 env=dict(command.env),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

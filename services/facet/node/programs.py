@@ -108,4 +108,4 @@ def worker_program(
 
 def _service(module: str, env: Mapping[str, str]) -> Command:
     # What the node does not fix is inherited: engine options, limits, the file of API keys.
-    return Command((sys.executable, "-m", module), os.environ | dict(env))
+    return Command((sys.executable, "-P", "-m", module), os.environ | dict(env))

@@ -89,6 +89,9 @@ class Plan:
             arguments["gpu_memory_utilization"] = self.profile.memory.utilization
         else:
             arguments["distributed_executor_backend"] = _IN_ENGINE_PROCESS
+        if engine.load_format == "runai_streamer":
+            # By itself it buffers up to 40 GB in RAM; 0 is the size of the largest tensor.
+            arguments["model_loader_extra_config"] = {"memory_limit": 0}
         if engine.quantization is not None:
             arguments["quantization"] = engine.quantization
         if self.speculative_tokens:

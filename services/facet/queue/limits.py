@@ -48,6 +48,9 @@ MAX_DEAD_LETTERS = 1000
 MAX_DEAD_BYTES = 256 * 1024 * 1024
 """Bytes of envelopes among them; the oldest go first."""
 
+MAX_USAGE_RECORDS = 1_000_000
+"""Usage records of a shard that are kept at most, unless a deployment sets another bound."""
+
 MAX_MEDIA_BYTES = 1 << 30
 """Bytes of all media in the store, unless a deployment sets another bound."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
 from redis.crc import key_slot
 from redis.exceptions import NoScriptError
 
-from facet.core.errors import StoreFullError
+from facet.core.errors import QuotaExceededError, StoreFullError, StoreUnavailableError
 from facet.core.media_store import MediaHolder
 from facet.queue.admission import Admission
 from facet.queue.answers import quota_exceeded, store_full
@@ -38,12 +39,19 @@ class RedisMediaStore:
     """
 
     def __init__(
-        self, router: Router, ledger: RedisConnection, base: str, *, max_bytes: int
+        self,
+        router: Router,
+        ledger: RedisConnection,
+        *,
+        base: str,
+        ledger_base: str,
+        max_bytes: int,
     ) -> None:
         self._router = router
         self._ledger = ledger
         self._scripts = load_scripts()
         self._base = base
+        self._ledger_base = ledger_base
         self._max_bytes = max_bytes
         self._admissions: dict[Address, Admission] = {}
 
@@ -54,8 +62,9 @@ class RedisMediaStore:
         Errors: ValueError when the URL is none.
         """
         router = Router.connect(store, call_seconds=_CALL_SECONDS, follows_ask=True)
-        ledger = RedisConnection(store, media_ledger_base(release))
-        return cls(router, ledger, media_base(release), max_bytes=max_bytes)
+        base, ledger_base = media_base(release), media_ledger_base(release)
+        ledger = RedisConnection(store, ledger_base)
+        return cls(router, ledger, base=base, ledger_base=ledger_base, max_bytes=max_bytes)
 
     async def put(
         self, key: str, data: bytes, *, life_seconds: int, holder: MediaHolder | None = None
@@ -82,7 +91,14 @@ class RedisMediaStore:
                     raise store_full()
                 await self._router.execute(slot, "SET", name, data, "EX", life_seconds)
 
-        await bounded(_CALL_SECONDS, store, out_of_memory=StoreFullError)
+        try:
+            await bounded(_CALL_SECONDS, store, out_of_memory=StoreFullError)
+        except (StoreFullError, QuotaExceededError):
+            # It may be held, and counted, though it was not stored.
+            if holder is not None:
+                with suppress(StoreUnavailableError):
+                    await bounded(_CALL_SECONDS, partial(self._drop, key, holder, len(data)))
+            raise
 
     async def get(self, key: str) -> bytes | None:
         """See `MediaStore.get`."""
@@ -102,14 +118,22 @@ class RedisMediaStore:
         await self._router.close()
         await self._ledger.close()
 
-    async def _drop(self, key: str, holder: MediaHolder) -> None:
+    async def _drop(self, key: str, holder: MediaHolder, size_bytes: int = 0) -> None:
+        """Delete a medium that nobody else holds; without `size_bytes` they are what is there.
+
+        Its count goes unless it was put again since it was looked at: who does so after the bytes
+        were deleted counts it anew, who did so before holds it.
+        """
         name = f"{self._base}:{key}"
-        size_bytes = await self._evaluate(
-            "drop_media", key_slot(name.encode()), (name,), name, holder.generation_id
+        slot = key_slot(name.encode())
+        size_bytes = size_bytes or await self._router.execute(slot, "STRLEN", name)
+        counted_until = await self._ledger.command(
+            "ZSCORE", f"{self._ledger_base}:blobs", f"{size_bytes} {key}"
         )
-        if size_bytes > 0:
+        is_held = await self._evaluate("drop_media", slot, (name,), name, holder.generation_id) < 0
+        if counted_until is not None and not is_held:
             script = self._scripts["release_media"]
-            await self._ledger.run(script, key, size_bytes, holder.tenant)
+            await self._ledger.run(script, key, size_bytes, holder.tenant, counted_until)
 
     async def _evaluate(
         self, script: str, slot: int, keys: Sequence[str], name: str, *arguments: Argument

@@ -11,7 +11,7 @@ from facet.queue.values import OLDEST, Inbox, InboxEntry, LogEntry
 
 @dataclass
 class Box:
-    """One inbox; the entry None stands for its creation."""
+    """One inbox; the entry None made it, or stands for what was received."""
 
     lapses_ms: int
     entries: deque[tuple[int, InboxEntry | None]] = field(
@@ -34,8 +34,10 @@ class Inboxes:
             box.entries.append((self._number(), None))
         elif received:
             last = int(received.partition("-")[0])
-            if box.entries and box.entries[-1][0] == last:
-                box.entries.clear()
+            if box.entries and box.entries[-1][0] == last and box.entries[-1][1] is not None:
+                # What was received is not to rest here: an entry without content takes its place.
+                last = self._number()
+                box.entries.append((last, None))
             while box.entries and box.entries[0][0] < last:
                 box.entries.popleft()
         box.lapses_ms = now + INBOX_MS
@@ -61,10 +63,14 @@ class Inboxes:
         arrived = [each for each in box.entries if each[0] > last] if box else []
         if not arrived:
             return None
-        if cursor != OLDEST and len(arrived) == INBOX_ENTRIES:
+        if cursor != OLDEST and len(arrived) == INBOX_ENTRIES and arrived[0][1] is not None:
             return Inbox(f"{arrived[-1][0]}-0", (), has_overflown=True)
         entries = tuple(entry for _, entry in arrived if entry is not None)
         return Inbox(f"{arrived[-1][0]}-0", entries)
+
+    def is_live(self, follower: str, now: int) -> bool:
+        """Whether the follower was heard of lately."""
+        return self._live(follower, now) is not None
 
     def _live(self, follower: str, now: int) -> Box | None:
         box = self._boxes.get(follower)

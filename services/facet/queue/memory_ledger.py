@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from facet.queue.limits import (
     GONE_MS,
+    MAX_BATCH,
     MAX_DEAD_BYTES,
     MAX_DEAD_LETTERS,
     MIN_RETENTION_MS,
@@ -66,9 +67,10 @@ class Ledger:
         self._arrived_at = 0
         self._arrivals = 0
 
-    def remember_gone(self, generation_id: str) -> None:
-        """A request that was claimed is deleted, not lost."""
-        self._gone_until[generation_id] = self.clock_ms() + GONE_MS
+    def erase(self, record: Record) -> None:
+        """Forget what a worker or a gateway may still speak of: it was not lost."""
+        self.forget(record)
+        self._gone_until[record.generation_id] = self.clock_ms() + GONE_MS
 
     def is_gone(self, generation_id: str) -> bool:
         """Whether a request was deleted just now."""
@@ -97,6 +99,9 @@ class Ledger:
     def note(self, record: Record, what: str, detail: str = "") -> None:
         """Add to the request's life."""
         record.life.append(Step(self.clock_ms(), what, detail))
+        if len(record.life) > MAX_BATCH:
+            # The first ones and the latest are kept.
+            del record.life[-2]
 
     def set_timer(self, record: Record) -> None:
         """When a sweep has to look at it: it expires, or its readers are gone."""
@@ -163,7 +168,9 @@ class Ledger:
         if is_kept and not submission.has_bound_retention:
             life = max(life, self.limits.dead_letter_ms)
         self.log(record, end.response, end.event_count, end.failure)
-        record.state, record.followers = State.ENDED, []
+        record.state = State.ENDED
+        if not submission.is_fleeting:
+            record.followers = []
         record.ended_ms, record.expires_ms = now, now + life
         self.accounts.put(self._usage(record, end))
         self.note(record, "ended", end.why)
@@ -227,7 +234,8 @@ class Ledger:
 
     def _usage(self, record: Record, end: End) -> UsageRecord:
         now, created_ms = self.clock_ms(), record.place // 1000
-        claimed_ms = max(min(record.life[0].at_ms, now), created_ms) if record.life else now
+        first_ms = record.first_claim_ms
+        claimed_ms = max(min(now if first_ms is None else first_ms, now), created_ms)
         prompt_tokens = record.submission.prompt_tokens if record.attempts else 0
         output_tokens = record.token_count
         if end.usage or end.took is not None:
@@ -250,7 +258,7 @@ class Ledger:
         self.dead[record.generation_id] = max(self.clock_ms(), last + 1)
         while self._has_too_many_dead():
             oldest = min(self.dead, key=lambda name: self.dead[name])
-            self.forget(self.records[oldest])
+            self.erase(self.records[oldest])
 
     def _has_too_many_dead(self) -> bool:
         size_bytes = sum(self.records[name].size_bytes for name in self.dead)

@@ -22,6 +22,7 @@ from facet.queue.views import (
     Inspection,
     SweepResult,
     UsagePage,
+    UsageTrim,
 )
 
 
@@ -80,12 +81,14 @@ class MemoryOperator(MemorySide):
         """See `Observer.origins`."""
         return dict.fromkeys(generation_ids, self._ledger.origin)
 
-    async def trim_usage(self, life_ms: int) -> int:
+    async def trim_usage(self, life_ms: int, most: int) -> UsageTrim:
         """See `Operator.trim_usage`."""
         accounts, oldest_ms = self._ledger.accounts, self._ledger.clock_ms() - life_ms
-        before = len(accounts.usage)
-        accounts.usage = [each for each in accounts.usage if each[1].ended_ms >= oldest_ms]
-        return before - len(accounts.usage)
+        kept = [each for each in accounts.usage if each[1].ended_ms >= oldest_ms]
+        lapsed = len(accounts.usage) - len(kept)
+        cut = 0 if lapsed else max(len(kept) - most, 0)
+        accounts.usage = kept[cut:]
+        return UsageTrim(lapsed, cut)
 
     async def is_empty(self) -> bool:
         """See `Observer.is_empty`."""
@@ -140,7 +143,7 @@ class MemoryOperator(MemorySide):
         """See `Operator.discard`."""
         found = [name for name in dict.fromkeys(generation_ids) if name in self._ledger.dead]
         for name in found:
-            self._ledger.forget(self._ledger.records[name])
+            self._ledger.erase(self._ledger.records[name])
         return len(found)
 
     async def drain_worker(self, worker: str) -> bool:

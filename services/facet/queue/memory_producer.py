@@ -8,6 +8,7 @@ import secrets
 from facet.queue import terminals
 from facet.queue.answers import (
     invalid_page,
+    not_found,
     queue_full,
     quota_exceeded,
     request_id_reused,
@@ -15,7 +16,7 @@ from facet.queue.answers import (
 from facet.queue.codec import weight_text
 from facet.queue.generation_id import new_generation_id
 from facet.queue.keys import idempotency_name
-from facet.queue.limits import FULL_RETRY_MS, MAX_BATCH, MAX_RETRY_MS
+from facet.queue.limits import FULL_RETRY_MS, MAX_BATCH, MAX_RETRY_MS, MIN_RETENTION_MS
 from facet.queue.memory_lanes import Load
 from facet.queue.memory_record import Record
 from facet.queue.memory_side import MemorySide
@@ -59,6 +60,8 @@ class MemoryProducer(MemorySide):
         """See `Producer.repeat`."""
         if known := self._ledger.find(submission.generation_id):
             return self._repeated(known, is_new=True)
+        if self._ledger.is_gone(submission.generation_id):
+            raise not_found(submission.generation_id)
         if not submission.request_id:
             return None
         name = idempotency_name(submission.tenant, submission.request_id)
@@ -98,15 +101,32 @@ class MemoryProducer(MemorySide):
         record = self._owned(generation_id, tenant)
         if record.state is not State.ENDED:
             return False
-        self._ledger.forget(record)
-        if record.attempts:
-            self._ledger.remember_gone(generation_id)
+        self._ledger.erase(record)
+        return True
+
+    async def delivered(self, generation_id: str, tenant: str, follower: str) -> bool:
+        """See `Producer.delivered`."""
+        record = self._ledger.find(generation_id)
+        if record is None or record.tenant != tenant or record.state is not State.ENDED:
+            return False
+        if not record.submission.is_fleeting:
+            return False
+        now, inboxes = self._ledger.clock_ms(), self._ledger.inboxes
+        record.followers = [
+            each for each in record.followers if each != follower and inboxes.is_live(each, now)
+        ]
+        if record.followers:
+            return False
+        self._ledger.erase(record)
         return True
 
     async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
         """See `Producer.media_keys`."""
         record = self._ledger.find(generation_id)
-        return record.submission.media_keys if record and record.tenant == tenant else ()
+        if record is None or record.tenant != tenant:
+            return ()
+        has_lapsed = self._ledger.clock_ms() >= record.media_lapse_ms
+        return () if has_lapsed else record.submission.media_keys
 
     def _record(self, submission: Submission) -> Record:
         place, now = self._ledger.arrive(), self._ledger.clock_ms()
@@ -115,6 +135,10 @@ class MemoryProducer(MemorySide):
             submission=submission,
             place=place,
             due_ms=now + submission.deadline_ms,
+            media_lapse_ms=now
+            + submission.deadline_ms
+            + submission.retention_ms
+            + MIN_RETENTION_MS,
             size=math.ceil(submission.prompt_tokens + submission.sequences * each),
             weight=float(weight_text(submission.weight)),
             needs=submission.needs,

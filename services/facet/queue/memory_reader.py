@@ -31,6 +31,8 @@ class MemoryReader(MemorySide):
                 self._ledger.set_timer(record)
                 record.followers = joined(record.followers, follower)
                 record.read_offset = offset
+            elif record and record.submission.is_fleeting:
+                record.followers = joined(record.followers, follower)
             followed[name] = Followed(record is not None, record.next_offset if record else 0)
         return followed
 

@@ -31,11 +31,15 @@ class Lane:
 
 @dataclass
 class Record:
-    """One request. `place` is when it came, in microseconds."""
+    """One request. `place` is when it came, in microseconds.
+
+    Until `media_lapse_ms` its media are known.
+    """
 
     submission: Submission
     place: int
     due_ms: int
+    media_lapse_ms: int
     size: int
     weight: float
     needs: Needs
@@ -110,6 +114,13 @@ class Record:
     def has_progress(self) -> bool:
         """Whether the attempt under way logged tokens."""
         return self.token_count > self.claim_token_count
+
+    @property
+    def first_claim_ms(self) -> int | None:
+        """When a worker first had it since it came, or since it was redriven."""
+        redriven = (at + 1 for at, step in enumerate(self.life) if step.what == "redriven")
+        since = self.life[max(redriven, default=0) :]
+        return since[0].at_ms if since else None
 
     def is_held_by(self, lease: Lease) -> bool:
         """Whether this lease may write."""

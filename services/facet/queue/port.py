@@ -35,6 +35,7 @@ from facet.queue.views import (
     Status,
     SweepResult,
     UsagePage,
+    UsageTrim,
 )
 
 
@@ -54,16 +55,16 @@ class Producer(Protocol):
         """Accept a request durably. A repeat renews the presence of the generation's readers.
 
         A generation id that the store lost (a failover) is accepted anew. Errors:
-        RequestIdReusedError; QueueFullError and QuotaExceededError with the time after which the
-        queue will have drained enough, or the quota has room; StoreFullError;
-        StoreUnavailableError (then it may or may not be accepted: repeat with the same generation
-        id).
+        GenerationNotFoundError when it was deleted just now; RequestIdReusedError; QueueFullError
+        and QuotaExceededError with the time after which the queue will have drained enough, or the
+        quota has room; StoreFullError; StoreUnavailableError (then it may or may not be accepted:
+        repeat with the same generation id).
         """
 
     async def repeat(self, submission: Submission) -> Submitted | None:
         """As `submit` where generation or request id are known; else None: nothing is accepted.
 
-        Errors: RequestIdReusedError, StoreUnavailableError.
+        Errors: GenerationNotFoundError, RequestIdReusedError, StoreUnavailableError.
         """
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
@@ -87,6 +88,13 @@ class Producer(Protocol):
         """Forget an ended request and its log; False when it has not ended.
 
         Errors as for `cancel`.
+        """
+
+    async def delivered(self, generation_id: str, tenant: str, follower: str) -> bool:
+        """Delete a fleeting generation when all who follow it have got its end.
+
+        Tells that the readers of `follower` have. One whose inbox lapsed is not waited for. Returns
+        whether it was deleted: not when it is unknown to the tenant, not fleeting or has not ended.
         """
 
     async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
@@ -249,10 +257,11 @@ class Operator(Protocol):
         `page` "" is the first. Errors: InvalidRequestError.
         """
 
-    async def trim_usage(self, life_ms: int) -> int:
-        """Drop usage records of generations that ended longer ago; returns how many.
+    async def trim_usage(self, life_ms: int, most: int) -> UsageTrim:
+        """Drop usage records of generations that ended longer ago, and the oldest beyond `most`.
 
-        Approximate: some are kept longer. Bounded: repeat while it returns any.
+        Each shard keeps so many. Approximate: some are kept longer. Bounded: repeat while it drops
+        any.
         """
 
     async def audit(self, who: str, action: str, subject: str) -> None:

@@ -10,7 +10,15 @@ from facet.queue.answers import invalid_page, not_found
 from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of, usage_record
 from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
 from facet.queue.redis_side import RedisSide, batches
-from facet.queue.views import AuditEntry, DeadLetters, Depth, Inspection, SweepResult, UsagePage
+from facet.queue.views import (
+    AuditEntry,
+    DeadLetters,
+    Depth,
+    Inspection,
+    SweepResult,
+    UsagePage,
+    UsageTrim,
+)
 
 # Longer numbers are none that Redis takes.
 _STREAM_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
@@ -51,9 +59,9 @@ class RedisOperator(RedisSide):
         origin: bytes | None = await self._redis.command("GET", self._keys.single("origin"))
         return dict.fromkeys(generation_ids, (origin or b"").decode())
 
-    async def trim_usage(self, life_ms: int) -> int:
+    async def trim_usage(self, life_ms: int, most: int) -> UsageTrim:
         """See `Operator.trim_usage`."""
-        return int(await self._run("trim_usage", life_ms))
+        return UsageTrim(*await self._run("trim_usage", life_ms, most))
 
     async def is_empty(self) -> bool:
         """See `Observer.is_empty`."""

@@ -28,7 +28,7 @@ from facet.queue.redis_side import RedisSide
 from facet.queue.values import Quota, Submission, Submitted
 from facet.queue.views import Page, Status
 
-_NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL, _NOT_KNOWN = range(7)
+_NEW, _EARLIER, _REUSED, _FULL, _QUOTA, _STORE_FULL, _NOT_KNOWN, _DELETED = range(8)
 _UNKNOWN, _DONE = range(2)
 
 
@@ -58,14 +58,14 @@ class RedisProducer(RedisSide):
         (code, *answer), copies = await self._offer(submission, "shed" if is_shedding else "")
         if code in (_FULL, _QUOTA, _STORE_FULL):
             raise self._refusal(submission, code, answer[0].decode(), answer[1])
-        return _accepted(code, answer, copies, submission.replicas)
+        return _accepted(submission, code, answer, copies)
 
     async def repeat(self, submission: Submission) -> Submitted | None:
         """See `Producer.repeat`."""
         (code, *answer), copies = await self._offer(submission, "known")
         if code == _NOT_KNOWN:
             return None
-        return _accepted(code, answer, copies, submission.replicas)
+        return _accepted(submission, code, answer, copies)
 
     async def _offer(self, submission: Submission, only: str) -> tuple[list[Any], int]:
         """The script's answer and the copies it has; `only` narrows what it accepts, see there."""
@@ -140,6 +140,10 @@ class RedisProducer(RedisSide):
             raise not_found(generation_id)
         return bool(code == _DONE)
 
+    async def delivered(self, generation_id: str, tenant: str, follower: str) -> bool:
+        """See `Producer.delivered`."""
+        return bool(await self._run("delivered", generation_id, tenant, follower))
+
     async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
         """See `Producer.media_keys`."""
         return tuple((await self._run("media_keys", generation_id, tenant)).decode().split())
@@ -164,10 +168,12 @@ class RedisProducer(RedisSide):
         return quota_exceeded(bound, most[bound], retry_ms)
 
 
-def _accepted(code: int, answer: Sequence[Any], copies: int, replicas: int) -> Submitted:
+def _accepted(submission: Submission, code: int, answer: Sequence[Any], copies: int) -> Submitted:
+    if code == _DELETED:
+        raise not_found(submission.generation_id)
     if code == _REUSED:
         raise request_id_reused(answer[0].decode())
     generation_id, remaining_ms, origin = answer
-    if copies < replicas:
+    if copies < submission.replicas:
         raise not_replicated(generation_id.decode(), copies)
     return Submitted(generation_id.decode(), code == _NEW, remaining_ms, origin.decode())

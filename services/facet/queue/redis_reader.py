@@ -55,10 +55,12 @@ class RedisReader(RedisSide):
         if not reply:
             return Inbox(cursor, ())
         ((_, arrived),) = reply
-        if len(arrived) == _ARRIVALS_PER_READ and await self._has_overflown(key, cursor):
+        is_full = len(arrived) == _ARRIVALS_PER_READ
+        # Nothing is missing before an entry that stands for what was received.
+        if is_full and arrived[0][1][0] == b"i" and await self._has_overflown(key, cursor):
             newest = await self._redis.command("XREVRANGE", key, "+", "-", "COUNT", 1)
             return Inbox(newest[0][0].decode() if newest else OLDEST, (), has_overflown=True)
-        # The entry that made the inbox is nobody's.
+        # Entries without content are nobody's.
         entries = tuple(inbox_entry(fields) for _, fields in arrived if fields[0] == b"i")
         return Inbox(arrived[-1][0].decode(), entries)
 

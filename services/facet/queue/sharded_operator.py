@@ -19,6 +19,7 @@ from facet.queue.views import (
     SweepResult,
     UsagePage,
     UsageRecord,
+    UsageTrim,
 )
 
 
@@ -61,13 +62,14 @@ class ShardedOperator(ShardedSide):
             origins |= each
         return origins
 
-    async def trim_usage(self, life_ms: int) -> int:
+    async def trim_usage(self, life_ms: int, most: int) -> UsageTrim:
         """See `Operator.trim_usage`."""
-        count = 0
+        lapsed = cut = 0
         for shard in await self._shards.recorded():
             async with self._shards.opened(shard) as queue:
-                count += await queue.trim_usage(life_ms)
-        return count
+                trim = await queue.trim_usage(life_ms, most)
+            lapsed, cut = lapsed + trim.lapsed, cut + trim.cut
+        return UsageTrim(lapsed, cut)
 
     async def is_empty(self) -> bool:
         """See `Observer.is_empty`."""

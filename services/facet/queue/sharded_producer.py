@@ -81,6 +81,10 @@ class ShardedProducer(ShardedSide):
         """See `Producer.delete`."""
         return await (await self._shard(generation_id)).delete(generation_id, tenant)
 
+    async def delivered(self, generation_id: str, tenant: str, follower: str) -> bool:
+        """See `Producer.delivered`."""
+        return await (await self._shard(generation_id)).delivered(generation_id, tenant, follower)
+
     async def media_keys(self, generation_id: str, tenant: str) -> tuple[str, ...]:
         """See `Producer.media_keys`."""
         return await (await self._shard(generation_id)).media_keys(generation_id, tenant)

@@ -11,8 +11,7 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from facet.core.tls import CertificateFiles, client_context
-from facet.core.watched_files import WatchedFiles
+from facet.core.tls import CertificateFiles, Contexts, client_contexts
 from facet.queue.credentials import MetadataCredentials, UnknownCredentialsError
 from facet.queue.topology import Address, parse_store_url
 
@@ -26,7 +25,7 @@ _log = structlog.get_logger(__name__)
 class TlsConnection(Connection):
     """Connects with what the files of certificates hold at that time."""
 
-    def __init__(self, *, contexts: WatchedFiles[ssl.SSLContext], **options: Any) -> None:
+    def __init__(self, *, contexts: Contexts, **options: Any) -> None:
         super().__init__(**options)
         self._contexts = contexts
 
@@ -41,7 +40,7 @@ class TlsConnection(Connection):
         await super().disconnect(nowait, **others)
 
     def _connection_arguments(self) -> dict[str, Any]:
-        return {"host": self.host, "port": self.port, "ssl": self._contexts.value()}
+        return {"host": self.host, "port": self.port, "ssl": self._contexts.fresh()}
 
 
 class Store:
@@ -117,9 +116,7 @@ class Store:
         )
 
 
-def _contexts(
-    named: dict[str, Any], certificates: CertificateFiles
-) -> WatchedFiles[ssl.SSLContext]:
+def _contexts(named: dict[str, Any], certificates: CertificateFiles) -> Contexts:
     unknown = [name for name in named if name not in _URL_TLS]
     if unknown:
         raise ValueError(f"the store's URL has an unknown option {unknown[0]!r}")
@@ -129,10 +126,8 @@ def _contexts(
         certificates.key or paths[1],
         certificates.ca or paths[2],
     )
-    if (files.certificate is None) != (files.key is None):
-        raise ValueError("a client certificate for the store and its key belong together")
     checks_hostname = named.get("ssl_check_hostname", True)
-    return WatchedFiles(files.paths, lambda: client_context(files, checks_hostname=checks_hostname))
+    return client_contexts(files, checks_hostname=checks_hostname)
 
 
 def _what_to_check(error: BaseException) -> str:

@@ -57,7 +57,7 @@ class StoreSettings(ServiceSettings):
                 credentials=self._credentials(),
             )
         except (ValueError, UnknownCredentialsError) as error:
-            raise ValueError(f"{self._variable('redis_...')}: {error}") from error
+            raise ValueError(f"{self.variable('redis_...')}: {error}") from error
 
     def _credentials(self) -> CredentialProvider | None:
         url = parse_store_url(self.redis_url.get_secret_value()).options
@@ -77,6 +77,3 @@ class StoreSettings(ServiceSettings):
             host = os.environ.get("GCE_METADATA_HOST") or METADATA_HOST
             return MetadataCredentials(user=user or "default", host=host)
         return None
-
-    def _variable(self, field: str) -> str:
-        return f"{self.model_config['env_prefix']}{field}".upper()

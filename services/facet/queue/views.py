@@ -153,6 +153,14 @@ class SweepResult:
 
 
 @dataclass(frozen=True)
+class UsageTrim:
+    """Usage records that were dropped: `lapsed` were too old, `cut` too many."""
+
+    lapsed: int
+    cut: int
+
+
+@dataclass(frozen=True)
 class UsageRecord:
     """What one ended generation took, written with its terminal event; never content.
 

@@ -4,6 +4,6 @@
 list and read remote files, `transfer` brings them to disk, `cached` knows what lies there already.
 Nothing is fetched where the files are there. docs/adr/0017.
 
-`location`, `cached` and `errors` need the standard library alone: set-up asks them before anything
-is installed.
+`location`, `cached`, `names` and `errors` need the standard library alone: set-up asks them before
+anything is installed.
 """

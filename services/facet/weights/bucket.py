@@ -27,7 +27,7 @@ from facet.weights.digest import Digest
 from facet.weights.errors import AccessError, PassingError
 from facet.weights.location import BucketPrefix
 from facet.weights.transfer import RemoteFile
-from facet.weights.wanted import in_order
+from facet.weights.wanted import in_order, is_wanted
 
 _CHUNK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -65,6 +65,8 @@ class BucketListing:
             for page in obstore.list(self._store, prefix=prefix or None):
                 for found in page:
                     name = found["path"].removeprefix(prefix)
+                    if not is_wanted(name):
+                        continue
                     e_tag = found["e_tag"] or ""
                     bare = e_tag.strip('"')
                     self._paths[name] = (found["path"], e_tag)

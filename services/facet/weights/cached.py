@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facet.weights.location import BucketPrefix, HubModel
+from facet.weights.names import is_plain_name
 
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
@@ -28,8 +29,10 @@ def missing_from(directory: Path) -> str:
         return "" if any(directory.glob("*.safetensors")) else "*.safetensors"
     try:
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"a readable {INDEX}"
+    if not all(isinstance(name, str) and is_plain_name(name) for name in shards):
+        return f"a {INDEX} that names files of this folder alone"
     absent = sorted(name for name in shards if not (directory / name).is_file())
     return f"{absent[0]} ({len(absent)} files are missing)" if absent else ""
 
@@ -68,7 +71,9 @@ class Cache:
         if not _COMMIT.fullmatch(commit):
             try:
                 commit = (folder / "refs" / commit).read_text(encoding="ascii").strip()
-            except OSError:
+            except (OSError, ValueError):
+                return None
+            if not _COMMIT.fullmatch(commit):
                 return None
         return folder / "snapshots" / commit
 

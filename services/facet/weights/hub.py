@@ -6,6 +6,7 @@ death of a process nor compares digests.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -13,17 +14,20 @@ from typing import NoReturn
 import httpx2
 from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils._headers import build_hf_headers
 
 from facet.weights.digest import Digest
 from facet.weights.errors import AccessError, NotCachedError, PassingError
 from facet.weights.location import HubModel
 from facet.weights.transfer import RemoteFile
-from facet.weights.wanted import in_order
+from facet.weights.wanted import in_order, is_wanted
 
 _CONNECT_SECONDS = 10.0
 _SILENCE_SECONDS = 30.0
 _TOO_MANY = 429
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ALTERNATIVE = "or name a local directory with FACET_WORKER_WEIGHTS / FACET_WORKER_DRAFTER_WEIGHTS"
 
 
@@ -71,17 +75,33 @@ def listing(model: HubModel) -> HubListing:
         ) from error
     except httpx2.TransportError as error:
         raise PassingError(str(error) or type(error).__name__) from error
-    files = []
-    for sibling in info.siblings or ():
-        if sibling.lfs is not None:
-            digest = Digest("sha256", sibling.lfs.sha256)
-        elif sibling.blob_id is not None:
-            digest = Digest("git-blob", sibling.blob_id)
-        else:
-            continue
-        size = sibling.lfs.size if sibling.lfs is not None else sibling.size
-        files.append(RemoteFile(sibling.rfilename, size or 0, digest.value, digest))
-    return HubListing(model, str(info.sha), in_order(files))
+    version = str(info.sha)
+    if not _COMMIT.fullmatch(version):
+        raise _strange(model, f"the commit {version[:80]!r}")
+    files = (remote_file(model, each) for each in info.siblings or () if is_wanted(each.rfilename))
+    return HubListing(model, version, in_order(each for each in files if each is not None))
+
+
+def remote_file(model: HubModel, sibling: RepoSibling) -> RemoteFile | None:
+    """What is told of a file; None where that is no digest. Errors: AccessError."""
+    if sibling.lfs is not None:
+        digest, form = Digest("sha256", sibling.lfs.sha256), _SHA256
+    elif sibling.blob_id is not None:
+        digest, form = Digest("git-blob", sibling.blob_id), _COMMIT
+    else:
+        return None
+    # It becomes the name of the file's content in the cache.
+    if not form.fullmatch(digest.value):
+        raise _strange(model, f"the digest {digest.value[:80]!r}")
+    size = sibling.lfs.size if sibling.lfs is not None else sibling.size
+    return RemoteFile(sibling.rfilename, size or 0, digest.value, digest)
+
+
+def _strange(model: HubModel, what: str) -> AccessError:
+    return AccessError(
+        f"{model}: {constants.ENDPOINT} tells {what}, which is none; check HF_ENDPOINT, "
+        f"{_ALTERNATIVE}"
+    )
 
 
 def _refuse(model: HubModel, response: httpx2.Response) -> NoReturn:

@@ -62,9 +62,11 @@ def parse(text: str) -> Location:
         return Packaged(text.removeprefix(_PACKAGE))
     if text.startswith(("/", ".", "~")):
         return Directory(Path(text).expanduser())
-    if (found := _BUCKET.fullmatch(text)) is not None:
+    # A revision and a prefix become folders of the cache.
+    climbs = any(part in (".", "..") for part in re.split("[/@]", text))
+    if not climbs and (found := _BUCKET.fullmatch(text)) is not None:
         return BucketPrefix(found[1], found[2])
-    if (found := _HUB_ID.fullmatch(text)) is not None:
+    if not climbs and (found := _HUB_ID.fullmatch(text)) is not None:
         return HubModel(found[1], found[2] or DEFAULT_REVISION)
     raise LocationError(
         f"{text!r} is no place of weights; name a directory (/models/gemma, ./gemma), "

@@ -11,6 +11,7 @@ from pathlib import Path
 from facet.weights.digest import Digest
 from facet.weights.errors import LocationError
 from facet.weights.location import BucketPrefix, HubModel
+from facet.weights.names import is_plain_name
 
 NAME = ".facet-weights.json"
 
@@ -73,13 +74,16 @@ def read(directory: Path) -> Record | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LocationError(f"{path} is not readable ({error}); remove {directory}") from error
 
 
 def _file(entry: dict[str, str | int]) -> tuple[str, int, Digest]:
-    size = int(entry["size"])
+    file, size = str(entry["name"]), int(entry["size"])
+    # Files that are not as recorded are removed: none outside of the folder may be named.
+    if not is_plain_name(file):
+        raise ValueError(f"it names {file[:80]!r}, which is no file of this folder")
     for name in ("sha256", "git-blob", "md5"):
         if name in entry:
-            return str(entry["name"]), size, Digest(name, str(entry[name]))
-    return str(entry["name"]), size, Digest("size", str(size))
+            return file, size, Digest(name, str(entry[name]))
+    return file, size, Digest("size", str(size))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,15 +49,47 @@ def resolve(text: str, fetching: Fetching) -> Path:
             f"fetch it; start once where there is a network, or fill a "
             "directory by `facet weights pull --to DIR` and name it"
         )
-    with locked(_home(location, fetching.cache) / _LOCK, fetching.progress, fetching.stop):
+    with _locked(_home(location, fetching.cache), fetching):
         # Another process may have brought it meanwhile.
         if (found := fetching.cache.find(location)) is not None:
             return found
         return _whole(_download(location, fetching), text)
 
 
-async def resolve_all(texts: Sequence[str], fetching: Fetching) -> list[Path]:
-    """`resolve` for each, in a thread; cancelling it ends a download at its next chunk."""
+def resolve_streamed(text: str, fetching: Fetching) -> Path:
+    """A directory with all of a bucket's checkpoint but its safetensors; blocks while it downloads.
+
+    A record in it names those with their digests, as they stand now. Errors: WeightsError.
+    """
+    location = parse(text)
+    if not isinstance(location, BucketPrefix):
+        raise LocationError(f"{text}: weights are streamed from gs://bucket/prefix alone")
+    home = _home(location, fetching.cache)
+    with _locked(home, fetching):
+        found = _listing(location, fetching)
+        weights = [file for file in found.files if file.name.endswith(".safetensors")]
+        if not weights:
+            raise LocationError(f"{text}: lacks *.safetensors")
+        directory = home / f"{found.version}-streamed"
+        _fetch(
+            found,
+            [file for file in found.files if file not in weights],
+            location,
+            lambda file: directory / file.name,
+            fetching,
+        )
+        files = tuple((file.name, file.size, file.digest) for file in weights)
+        record.Record(str(location), found.version, files).write(directory)
+    return directory
+
+
+async def resolve_all(
+    texts: Sequence[str], fetching: Fetching, *, streamed: Collection[str] = ()
+) -> list[Path]:
+    """`resolve` for each, in a thread, `resolve_streamed` for those that are `streamed`.
+
+    Cancelling it ends a download at its next chunk.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Path]] = loop.create_future()
 
@@ -72,7 +105,9 @@ async def resolve_all(texts: Sequence[str], fetching: Fetching) -> list[Path]:
         found: list[Path] = []
         failure: Exception | None = None
         try:
-            found = [resolve(text, fetching) for text in texts]
+            for text in texts:
+                find = resolve_streamed if text in streamed else resolve
+                found.append(find(text, fetching))
         except Exception as error:  # noqa: BLE001 - handed to the waiting task, whatever it is
             failure = error
         if not fetching.stop.is_set():
@@ -95,7 +130,7 @@ def copy_to(text: str, directory: Path, fetching: Fetching) -> Path:
     location = parse(text)
     if isinstance(location, Packaged | Directory):
         raise LocationError(f"{text}: these files are local; copy the folder itself")
-    with locked(directory / _LOCK, fetching.progress, fetching.stop):
+    with _locked(directory, fetching):
         known = record.read(directory)
         if known is None:
             _check_unused(directory)
@@ -111,8 +146,21 @@ def copy_to(text: str, directory: Path, fetching: Fetching) -> Path:
             raise known.refusal(directory, f"{location} is at {found.version} by now")
         files = tuple((file.name, file.size, file.digest) for file in found.files)
         record.Record(str(location), found.version, files).write(directory)
-        _fetch(found, location, lambda file: directory / file.name, fetching)
+        _fetch(found, found.files, location, lambda file: directory / file.name, fetching)
     return _whole(directory, text)
+
+
+@contextmanager
+def _locked(directory: Path, fetching: Fetching) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(directory / _LOCK, fetching.progress, fetching.stop))
+        except OSError as error:
+            raise LocationError(
+                f"{directory} cannot be filled: {error.strerror} ({error.filename}); name another "
+                "folder, with FACET_WORKER_WEIGHTS_CACHE for the cache"
+            ) from error
+        yield
 
 
 def _check_unused(directory: Path) -> None:
@@ -129,10 +177,10 @@ def _download(location: HubModel | BucketPrefix, fetching: Fetching) -> Path:
     found = _listing(location, fetching)
     home = _home(location, fetching.cache)
     if isinstance(location, HubModel):
-        _fetch(found, location, lambda file: home / "blobs" / file.key, fetching)
+        _fetch(found, found.files, location, lambda file: home / "blobs" / file.key, fetching)
         return _link_snapshot(home, location.revision, found)
     directory = home / found.version
-    _fetch(found, location, lambda file: directory / file.name, fetching)
+    _fetch(found, found.files, location, lambda file: directory / file.name, fetching)
     staged = directory.with_suffix(".link")
     staged.unlink(missing_ok=True)
     staged.symlink_to(directory.name)
@@ -172,13 +220,14 @@ def _listing(location: HubModel | BucketPrefix, fetching: Fetching) -> Listing:
 
 def _fetch(
     found: Listing,
+    files: Sequence[RemoteFile],
     location: HubModel | BucketPrefix,
     place: Callable[[RemoteFile], Path],
     fetching: Fetching,
 ) -> None:
     Transfer(
         found, str(location), place, fetching.progress, fetching.stop, fetching.patience
-    ).fetch(found.files)
+    ).fetch(files)
 
 
 def _home(location: HubModel | BucketPrefix, cache: Cache) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ from facet.weights.errors import (
     StoppedError,
     UnreachableError,
 )
+from facet.weights.names import is_plain_name
 from facet.weights.progress import Progress
 
 _Answer = TypeVar("_Answer")
@@ -30,12 +32,21 @@ _LOCK_POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file: `name` is relative with `/`, `key` names its content and is safe as a file name."""
+    """One file of a checkpoint's folder; `key` names its content, and is a file name too.
+
+    Errors: ValueError where one of them is none: both come from elsewhere, and become paths.
+    """
 
     name: str
     size: int
     key: str
     digest: Digest
+
+    def __post_init__(self) -> None:
+        """See the class."""
+        for name in (self.name, self.key):
+            if not is_plain_name(name):
+                raise ValueError(f"{name!r} is no name of a file")
 
 
 class Listing(Protocol):
@@ -102,7 +113,10 @@ class Transfer:
         # A second attempt from nothing: the first part may have been written by a failing disk.
         for _ in range(2):
             partial.parent.mkdir(parents=True, exist_ok=True)
-            partial.touch()
+            try:
+                _open_own(partial).close()
+            except OSError as error:
+                raise _unwritable(partial, error) from error
             self._fetch_bytes(file, partial)
             found = file.digest.of(partial)
             if _size(partial) == file.size and found == file.digest.value:
@@ -126,10 +140,7 @@ class Transfer:
             except PassingError as error:
                 problem = error
             except OSError as error:
-                raise DiskFullError(
-                    f"{partial}: {error.strerror}; free space or name "
-                    "another FACET_WORKER_WEIGHTS_CACHE"
-                ) from error
+                raise _unwritable(partial, error) from error
             if _size(partial) >= file.size:
                 return
             failures = 1 if _size(partial) > size else failures + 1
@@ -143,12 +154,17 @@ class Transfer:
                 raise StoppedError(f"{self.where}: stopped")
 
     def _append(self, file: RemoteFile, partial: Path, start: int) -> None:
-        with self.source.read(file, start) as chunks, partial.open("ab", buffering=0) as output:
+        left = file.size - start
+        with self.source.read(file, start) as chunks, _open_own(partial) as output:
             for chunk in chunks:
                 if self.stop.is_set():
                     raise StoppedError(f"{self.where}: stopped")
-                output.write(chunk)
-                self.progress.advance(len(chunk))
+                # Who sends more than was promised must not fill the disk.
+                output.write(chunk[:left])
+                self.progress.advance(len(chunk[:left]))
+                left -= len(chunk)
+                if left <= 0:
+                    break
             os.fsync(output.fileno())
 
 
@@ -183,9 +199,12 @@ def persistently(
 
 @contextmanager
 def locked(path: Path, progress: Progress, stop: threading.Event) -> Iterator[None]:
-    """One process at a time; a second one waits, and finds the files. Errors: StoppedError."""
+    """One process at a time; a second one waits, and finds the files.
+
+    Errors: StoppedError, and OSError for a path that cannot be written or is a link.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
+    with _open_own(path) as handle:
         is_told = False
         while True:
             try:
@@ -198,6 +217,21 @@ def locked(path: Path, progress: Progress, stop: threading.Event) -> Iterator[No
                 if stop.wait(_LOCK_POLL_SECONDS):
                     raise StoppedError(f"{path}: stopped") from None
         yield
+
+
+def _unwritable(path: Path, error: OSError) -> DiskFullError:
+    return DiskFullError(
+        f"{path}: {error.strerror}; free space or name another FACET_WORKER_WEIGHTS_CACHE"
+    )
+
+
+def _open_own(path: Path) -> io.FileIO:
+    """Open for appending, unbuffered. A link in its place is refused: others may have laid it."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+
+    return io.FileIO(path, "a", opener=opener)
 
 
 def _size(path: Path) -> int:

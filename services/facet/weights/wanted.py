@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from facet.weights.cached import CONFIG
+from facet.weights.names import is_plain_name
 from facet.weights.transfer import RemoteFile
 
 _ENDINGS = (".safetensors", ".json", ".jinja", ".model", "tokenizer.txt", "merges.txt", "vocab.txt")
 
 
 def is_wanted(name: str) -> bool:
-    """Whether the engine needs it: other formats of the same weights are left where they are."""
-    is_safe = not name.startswith("/") and ".." not in name.split("/")
-    return is_safe and "/" not in name and name.endswith(_ENDINGS)
+    """Whether the engine needs it: other formats of the same weights are left where they are.
+
+    Hidden names are ours, such as the record of a folder: a model must not bring them.
+    """
+    return is_plain_name(name) and not name.startswith(".") and name.endswith(_ENDINGS)
 
 
 def in_order(files: Iterable[RemoteFile]) -> list[RemoteFile]:

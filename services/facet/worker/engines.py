@@ -69,5 +69,10 @@ def _vllm(settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints) -
     # vLLM reads its environment when it is imported, and takes seconds.
     from facet.worker.engine.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415
 
-    options = VllmOptions(target_dir=checkpoints.target, drafter_dir=checkpoints.drafter, plan=made)
+    options = VllmOptions(
+        target_dir=checkpoints.target,
+        drafter_dir=checkpoints.drafter,
+        plan=made,
+        streamed_weights=checkpoints.streamed,
+    )
     return VllmEngine(options, replace(card, context_tokens=made.max_model_len))

@@ -7,9 +7,15 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+LIVENESS = "liveness"
+"""Health service that says SERVING as long as the process answers, also while it drains."""
+
 
 class Readiness:
-    """`set` turns it on and off. `file` and `listen` are optional ways to show it."""
+    """`set` turns it on and off. `file` and `listen` are optional ways to show it.
+
+    At `listen` the health service "" tells readiness, `LIVENESS` that the process works.
+    """
 
     def __init__(self, file: Path | None, listen: str) -> None:
         self._file = file
@@ -22,6 +28,7 @@ class Readiness:
         await self.set(is_ready=False)
         if not self._listen:
             return
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         self._server = grpc.aio.server()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_insecure_port(self._listen)

@@ -58,8 +58,11 @@ class WorkerSettings(StoreSettings, WeightsSettings):
     """Tokens of one engine step, which holds the two largest media; unset takes the plan's."""
     speculative_tokens: int | None = Field(default=None, ge=0, le=8)
     """Draft tokens a step at every batch size; 0 turns the drafter off; unset takes the plan's."""
-    load_format: str = ""
-    """vLLM's way to read the weights; empty takes the profile's."""
+    load_format: Literal["", "auto", "runai_streamer"] = ""
+    """vLLM's way to read the weights; empty takes the profile's.
+
+    `runai_streamer` reads files by several threads, and a target in gs:// without a copy of it.
+    """
     cpu_threads: int = Field(default=0, ge=0)
     """Compute threads on a CPU; 0 takes 1 for nano, else all CPUs that the process may use."""
 

@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 
+from facet.autoscaler.holding_scaler import SERVICE
 from facet.core.health_probe import is_serving
+from tests.support.authority import Authority, SecretVolume
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.integration
@@ -57,6 +60,45 @@ def test_replicas_are_held_when_keda_asks(method: str) -> None:
     assert "replicas are held" in (refusal.value.details() or "")
 
 
+def test_keda_is_answered_over_tls_alone_when_there_is_a_certificate(tmp_path: Path) -> None:
+    first, second = Authority("first"), Authority("second")
+    certificate, key = first.issue()
+    volume = SecretVolume(tmp_path / "tls", crt=certificate, key=key, ca=first.certificate)
+    files = {
+        "tls_certificate_file": str(volume["crt"]),
+        "tls_key_file": str(volume["key"]),
+        "tls_client_ca_file": str(volume["ca"]),
+    }
+    shown_certificate, shown_key = first.issue()
+
+    def details(channel: grpc.Channel) -> str:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICE}/IsActive"
+        )
+        with channel, pytest.raises(grpc.RpcError) as refusal:
+            call(b"", timeout=10)
+        return str(refusal.value.details())
+
+    def trusting(ca: bytes, *shown: bytes) -> grpc.Channel:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        credentials = grpc.ssl_channel_credentials(ca, *shown)
+        return grpc.secure_channel(addresses["scaler"], credentials, options=options)
+
+    health = {"health_listen": "127.0.0.1:0"}
+    with autoscaler(listen="127.0.0.1:0", **health, **files) as (_, addresses):
+        assert "replicas are held" in details(
+            trusting(first.certificate, shown_key, shown_certificate)
+        )
+        assert "replicas are held" not in details(trusting(first.certificate))
+        assert "replicas are held" not in details(grpc.insecure_channel(addresses["scaler"]))
+        assert is_serving(addresses["health"])
+        certificate, key = second.issue()
+        volume.swap(crt=certificate, key=key, ca=first.certificate)
+        assert "replicas are held" in details(
+            trusting(second.certificate, shown_key, shown_certificate)
+        )
+
+
 def test_other_services_are_unknown_when_asked() -> None:
     with (
         autoscaler(listen="127.0.0.1:0") as (_, addresses),
@@ -90,6 +132,12 @@ def test_health_is_served_until_sigterm_when_it_is_asked_for(mode: str) -> None:
         ("MODE", "guess", "FACET_AUTOSCALER_MODE: Input should be 'external-scaler'"),
         ("LISTEN", "nowhere", "FACET_AUTOSCALER_LISTEN: "),
         ("LISTEN", "192.0.2.1:{port}", "cannot listen on 192.0.2.1:{port}"),
+        (
+            "TLS_KEY_FILE",
+            "/none",
+            "FACET_AUTOSCALER_TLS_CERTIFICATE_FILE, FACET_AUTOSCALER_TLS_KEY_FILE: ",
+        ),
+        ("TLS_CLIENT_CA_FILE", "/none", "FACET_AUTOSCALER_TLS_CLIENT_CA_FILE needs FACET_"),
     ],
 )
 def test_start_is_refused_in_one_line_when_a_setting_is_wrong(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,18 +15,19 @@ from facet.api.v1.inference_service_pb2 import GetGenerationRequest
 from facet.gateway import health_service, receiving
 from facet.gateway.api_keys import KeyFileAuthenticator
 from tests.integration.gateway.conftest import Bench, BenchMaker
+from tests.integration.gateway.raw_http2 import (
+    ENHANCE_YOUR_CALM,
+    GOAWAY,
+    PING,
+    PREFACE,
+    SECONDS,
+    SETTINGS,
+    connected,
+    frame,
+)
 from tests.integration.gateway.requests import error_of, failure_of, streamed
 
 pytestmark = pytest.mark.integration
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS, PING, GOAWAY = 4, 6, 7
-ENHANCE_YOUR_CALM = 11
-SECONDS = 10.0
-
-
-def frame(kind: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, 0]) + bytes(4) + payload
 
 
 def raw(bench: Bench) -> Any:
@@ -120,17 +120,9 @@ async def test_message_is_refused_when_it_is_too_large(bench: Bench) -> None:
 
 
 async def test_connection_is_ended_when_it_pings_too_often(bench: Bench) -> None:
-    host, _, port = bench.address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(PREFACE + frame(SETTINGS) + frame(PING, bytes(8)) * 50)
-    goaway = b""
-    async with asyncio.timeout(SECONDS):
-        while not goaway:
-            head = await reader.readexactly(9)
-            payload = await reader.readexactly(int.from_bytes(head[:3]))
-            goaway = payload if head[3] == GOAWAY else b""
-    assert int.from_bytes(goaway[4:8]) == ENHANCE_YOUR_CALM
-    writer.close()
+    async with connected(bench.address) as connection:
+        connection.send(PREFACE, frame(SETTINGS), frame(PING, bytes(8)) * 50)
+        assert (await connection.first(GOAWAY)).error == ENHANCE_YOUR_CALM
     assert await serves(bench)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from facet.api.v1 import inference_service_pb2 as pb
 from facet.api.v1.admin_service_pb2_grpc import AdminServiceStub
 from facet.api.v1.content_pb2 import Blob, Content, Part
 from facet.api.v1.generation_pb2 import GenerationRequest
+from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
 from facet.core.errors import DeadLetteredError
 from facet.gateway import log_reader
 from facet.gateway.admin_server import serving_admin
 from facet.gateway.authenticator import AnonymousAuthenticator
+from facet.gateway.erasure import Eraser
 from facet.queue.values import Claim, Finish
 from tests.integration.gateway.conftest import Bench, BenchMaker
 from tests.integration.gateway.requests import (
@@ -37,6 +40,9 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.integration
 
 PROMPT, ANSWER = "secret-question", "secret-answer"
+LONG_ANSWER = ANSWER * 1_200
+EVENTS = 600
+"""9 MiB in all: more than gateway, gRPC and kernel hold for a client that does not read."""
 
 
 class Store:
@@ -165,6 +171,49 @@ async def test_end_is_kept_when_its_reader_was_cut_off(fleeting: Bench, store: S
     attach = pb.AttachGenerationRequest(generation_id=name)
     events = await rest_of(fleeting.inference.AttachGeneration(attach))
     assert events[0].text_delta.text == ANSWER
+    await nothing_is_left(store)
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+async def test_second_reader_gets_all_when_the_first_has_had_the_end(
+    fleeting: Bench,
+    benches: BenchMaker,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_elsewhere: bool,
+) -> None:
+    other = fleeting
+    if is_elsewhere:
+        other = await benches.start(tenants_file=tmp_path / "tenants.json")
+    erasures = asyncio.Semaphore(0)
+    erase = Eraser._erase_delivered
+
+    async def erase_and_tell(eraser: Eraser, *generation: Any) -> None:
+        await erase(eraser, *generation)
+        erasures.release()
+
+    monkeypatch.setattr(Eraser, "_erase_delivered", erase_and_tell)
+    first = fleeting.inference.StreamGenerateContent(
+        pb.StreamGenerateContentRequest(request=secret())
+    )
+    name = await generation_id_of(first)
+    job = await fleeting.worker.claim()
+    attach = pb.AttachGenerationRequest(generation_id=name)
+    async with grpc.aio.insecure_channel(other.address) as channel:
+        second = InferenceServiceStub(channel).AttachGeneration(attach)
+        await generation_id_of(second)
+        reading = asyncio.create_task(rest_of(first))
+        for _ in range(EVENTS):
+            await job.say(LONG_ANSWER)
+        await job.finish()
+        assert len(await reading) == EVENTS + 1
+        async with asyncio.timeout(5):
+            await erasures.acquire()
+        # Nobody holds so much but the store.
+        events = await rest_of(second)
+        assert [event.offset for event in events] == list(range(EVENTS + 1))
     await nothing_is_left(store)
 
 

@@ -198,7 +198,7 @@ async def test_the_old_pair_stays_and_the_log_says_why_once_when_the_new_one_is_
         volume.swap(**bad)
         for _ in range(3):
             assert await served.admits(ca.certificate)
-        assert served.log.count("changed files are not used") == 1
+        assert served.log.count("not reloaded") == 1
         volume.swap(**pair(certificate, key))
         assert await served.admits(other_ca.certificate)
 

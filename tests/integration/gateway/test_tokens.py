@@ -8,14 +8,18 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from structlog.testing import capture_logs
 
+from facet.api.v1.inference_service_pb2 import ListGenerationsRequest
 from facet.core.errors import UnauthenticatedError
 from facet.core.tasks import cancel_all
 from facet.gateway import http_fetch, key_set
@@ -25,6 +29,8 @@ from facet.gateway.authenticator import Principal
 from facet.gateway.key_set import KeySet
 from facet.gateway.oidc import MAX_TOKEN_BYTES, OidcAuthenticator, OidcRules
 from facet.gateway.settings import GatewaySettings
+from tests.integration.gateway.conftest import BenchMaker
+from tests.integration.gateway.requests import next_of
 from tests.support.conditions import until
 from tests.support.identity_provider import AUDIENCE, ISSUER, IdentityProvider, identity_provider
 
@@ -203,6 +209,44 @@ async def test_known_keys_stay_in_force_when_the_provider_fails(
     unknown = provider.token("unknown", key=provider.keys["first"])
     assert "cannot be read at present" in await refusal_of(tokens, unknown)
     assert (await principal_of(tokens, provider.token())).tenant == "acme"
+
+
+async def test_the_gateway_serves_only_when_the_keys_were_read_once(
+    provider: IdentityProvider, benches: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_set, "FETCH_SECONDS", 0.1)
+    monkeypatch.setattr(key_set, "REFRESH_SECONDS", 0.1)
+    provider.status = 503
+    with capture_logs() as logs:
+        bench = await benches.start(OidcAuthenticator(RULES, KeySet(provider.url)))
+        watch = HealthStub(bench.channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await next_of(watch)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        provider.status = 200
+        assert (await next_of(watch)).status == health_pb2.HealthCheckResponse.SERVING
+        # Known keys do not go with the provider, and the log tells that they could not be read.
+        provider.status = 500
+        told = len(logs)
+        await until_told(logs, told)
+        assert bench.gateway.health.is_serving
+        metadata = (("authorization", f"Bearer {provider.token()}"),)
+        await bench.inference.ListGenerations(ListGenerationsRequest(), metadata=metadata)
+    watch.cancel()
+    said = [entry for entry in logs if entry.get("what") == f"signing keys of {provider.url}"]
+    assert [(entry["log_level"], entry["event"]) for entry in said] == [
+        ("error", "not reloaded, the last good one stays"),
+        ("info", "reloaded"),
+        ("error", "not reloaded, the last good one stays"),
+    ]
+    assert "500" in said[-1]["why"]
+
+
+async def until_told(logs: Sequence[Any], count: int) -> None:
+    """Wait for an error beyond the first `count` lines."""
+
+    async def is_told() -> bool:
+        return any(entry["log_level"] == "error" for entry in logs[count:])
+
+    await until(is_told)
 
 
 async def test_others_are_served_when_the_provider_trickles(

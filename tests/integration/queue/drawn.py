@@ -32,9 +32,10 @@ WORKERS = (
 )
 
 
-def _request(size: tuple[int, int], **drawn: Any) -> Submission:
+def _request(size: tuple[int, int], *, is_fleeting: bool, **drawn: Any) -> Submission:
     prompt_tokens, sequences = size
-    plain = submission(retention_ms=10**8)
+    plain = submission(retention_ms=0 if is_fleeting else 10**8)
+    plain = replace(plain, has_bound_retention=is_fleeting)
     weight = WEIGHTS[drawn["tenant"]]
     sized = replace(plain, prompt_tokens=prompt_tokens, sequences=sequences, weight=weight)
     return replace(sized, **drawn)
@@ -57,6 +58,7 @@ REQUESTS = st.builds(
     ),
     affinity=st.sampled_from([(), (), ("s:1",), ("s:2", "s:1")]),
     follower=st.sampled_from(["", *READERS]),
+    is_fleeting=st.sampled_from([False, False, True]),
 )
 
 

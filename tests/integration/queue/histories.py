@@ -36,6 +36,7 @@ from tests.integration.queue.drawn import (
     Worker,
     comparable,
 )
+from tests.support.queue_contract.accounting import usage_of
 from tests.support.queue_contract.memory_world import MemoryWorld
 from tests.support.queue_contract.redis_world import RedisWorld
 from tests.support.queue_contract.world import (
@@ -67,6 +68,7 @@ class Histories(RuleBasedStateMachine):
         self.claims: list[Claim] = []
         self.claimed: list[Claimed] = []
         self.charged: dict[str, int] = {}
+        self.requests: dict[str, Submission] = {}
 
     def run(self, call: Awaitable[_Answer]) -> _Answer:
         async def wait() -> _Answer:
@@ -107,10 +109,23 @@ class Histories(RuleBasedStateMachine):
 
     def submit(self, request: Submission) -> None:
         named = replace(request, generation_id=f"g-0-{self.submitted:04d}")
-        submitted = self.both(lambda queue: queue.submit(named))
-        if isinstance(submitted, Submitted) and submitted.is_new:
-            self.tenants[named.generation_id] = named.tenant
+        if self.submit_named(named):
             self.submitted += 1
+
+    def submit_named(self, request: Submission) -> bool:
+        submitted = self.both(lambda queue: queue.submit(request))
+        if not isinstance(submitted, Submitted) or not submitted.is_new:
+            return False
+        self.tenants[request.generation_id] = request.tenant
+        self.requests[request.generation_id] = request
+        return True
+
+    @precondition(lambda self: self.requests)
+    @rule(data=st.data())
+    def queue_again(self, data: st.DataObject) -> None:
+        """As a gateway that misses it: what is there, was deleted, or was forgotten."""
+        name = data.draw(st.sampled_from(sorted(self.requests)))
+        self.submit_named(self.requests[name])
 
     @precondition(lambda self: self.tenants)
     @rule(data=st.data())
@@ -129,6 +144,22 @@ class Histories(RuleBasedStateMachine):
     def follow(self, reader: str, data: st.DataObject) -> None:
         names = data.draw(st.lists(st.sampled_from([*self.tenants, "g-0-none"]), max_size=4))
         self.both(lambda queue: queue.follow(reader, dict.fromkeys(names, len(names))))
+        self.both(lambda queue: queue.receive(reader, "0", block_ms=0))
+
+    @precondition(lambda self: self.tenants)
+    @rule(reader=st.sampled_from(READERS), data=st.data())
+    def deliver(self, reader: str, data: st.DataObject) -> None:
+        name = self.draw_id(data)
+        if self.both(lambda queue: queue.delivered(name, self.tenants[name], reader)) is True:
+            assert self.requests[name].is_fleeting
+            self.forget(name)
+
+    @rule(reader=st.sampled_from(READERS))
+    def drop_received(self, reader: str) -> None:
+        """Drop all that arrived; cursors of the two count differently."""
+        for queue in (self.memory.queue, self.redis.queue):
+            inbox = self.run(queue.receive(reader, "0", block_ms=0))
+            self.run(queue.follow(reader, {}, received=inbox.cursor))
         self.both(lambda queue: queue.receive(reader, "0", block_ms=0))
 
     @precondition(lambda self: self.tenants)
@@ -239,6 +270,9 @@ class Histories(RuleBasedStateMachine):
         self.run(self.redis.advance(milliseconds))
         if is_swept:
             self.both(lambda queue: queue.sweep())
+            for name in [each for each in self.tenants if self.requests[each].is_fleeting]:
+                if self.run(self.state_of(name)) is None:
+                    self.forget(name)
 
     @rule(worker=st.sampled_from(WORKERS), limit=st.integers(1, 2), deaths=st.integers(1, 3))
     def lose_workers(self, worker: Worker, limit: int, deaths: int) -> None:
@@ -278,6 +312,12 @@ class Histories(RuleBasedStateMachine):
             kept = {status.generation_id for status in page.generations}
             assert kept == {name for name, owner in self.tenants.items() if owner == tenant}
         return states
+
+    @invariant()
+    def usage_is_told_alike(self) -> None:
+        told = [self.run(usage_of(world)) for world in (self.memory, self.redis)]
+        # Of a usage record the store's own clock tells when it ended.
+        assert len({repr([replace(each, ended_ms=0) for each in records]) for records in told}) == 1
 
     @invariant()
     def no_offset_is_missing_or_repeated(self) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from facet.core.errors import StoreFullError, StoreUnavailableError
+from facet.core.errors import QuotaExceededError, StoreFullError, StoreUnavailableError
 from facet.core.media_store import MediaHolder
-from facet.queue.limits import MAX_BATCH
+from facet.queue.admission import Admission
+from facet.queue.connection import RedisConnection
+from facet.queue.keys import media_ledger_base
+from facet.queue.limits import MAX_BATCH, MIN_RETENTION_MS
+from facet.queue.lua import Script
 from facet.queue.media import RedisMediaStore
 from tests.support.conditions import until
 from tests.support.queue_contract.redis_world import RedisWorld
@@ -160,3 +165,144 @@ async def test_bytes_go_when_their_last_holder_releases_them(store: RedisMediaSt
     assert await store.get("key") == BYTES
     await store.release(["key"], holders[1])
     assert await store.get("key") is None
+
+
+HOLDERS = [MediaHolder(f"g-0-{i}", "acme", max_bytes=100) for i in range(3)]
+
+
+class Ledger:
+    """What is counted, and what a test does before a count is taken off."""
+
+    def __init__(self, world: RedisWorld, release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._redis = world.redis
+        self._base = media_ledger_base(release)
+        self._plan: list[Callable[[], Awaitable[None]]] = []
+        run = RedisConnection.run
+
+        async def before_release(
+            connection: RedisConnection, script: Script, *arguments: Any, **options: Any
+        ) -> Any:
+            if script.name == "release_media" and self._plan:
+                await self._plan.pop()()
+            return await run(connection, script, *arguments, **options)
+
+        monkeypatch.setattr(RedisConnection, "run", before_release)
+
+    def before_release(self, act: Callable[[], Awaitable[None]]) -> None:
+        self._plan.append(act)
+
+    @property
+    def has_met(self) -> bool:
+        """Whether what was planned took place."""
+        return not self._plan
+
+    async def counted(self, tenant: str = "acme") -> tuple[int, int]:
+        """Bytes of all media and of the tenant's; the sums agree with the sets."""
+        found = []
+        for name in ("blob", f"own_blob:{tenant}"):
+            kind, colon, member = name.partition(":")
+            total = int(await self._redis.get(f"{self._base}:{kind}_bytes{colon}{member}") or 0)
+            members = await self._redis.zrange(f"{self._base}:{kind}s{colon}{member}", 0, -1)
+            assert total == sum(int(each.split()[0]) for each in members)
+            found.append(total)
+        return found[0], found[1]
+
+    async def lives(self) -> list[int]:
+        """Those of all keys of the ledger, in ms; -1 for none."""
+        names = [name async for name in self._redis.scan_iter(f"{self._base}:*", 1000)]
+        return [await self._redis.pttl(name) for name in names]
+
+
+@pytest.fixture
+async def limited(redis_server: RedisServer) -> AsyncIterator[tuple[RedisMediaStore, str]]:
+    release = secrets.token_hex(8)
+    store = RedisMediaStore.connect(redis_server.url, release=release, max_bytes=1_000)
+    yield store, release
+    await store.close()
+
+
+async def test_bytes_are_counted_when_they_are_put_while_they_are_dropped(
+    limited: tuple[RedisMediaStore, str], world: RedisWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, release = limited
+    ledger = Ledger(world, release, monkeypatch)
+    await store.put("key", b"a" * 60, life_seconds=600, holder=HOLDERS[0])
+    # Of a shorter life: not even the time tells one count from the other.
+    ledger.before_release(lambda: store.put("key", b"a" * 60, life_seconds=60, holder=HOLDERS[1]))
+    await store.release(["key"], HOLDERS[0])
+    assert ledger.has_met
+    assert await store.get("key") == b"a" * 60
+    assert await ledger.counted() == (60, 60)
+    await store.release(["key"], HOLDERS[1])
+    assert await store.get("key") is None
+    assert await ledger.counted() == (0, 0)
+
+
+async def test_what_is_stored_is_counted_when_puts_and_releases_race(
+    limited: tuple[RedisMediaStore, str], world: RedisWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, release = limited
+    ledger = Ledger(world, release, monkeypatch)
+
+    async def come_and_go(number: int) -> None:
+        holder = MediaHolder(f"g-0-{number}", "acme", max_bytes=100)
+        for turn in range(20):
+            life_seconds = 60 + (number * turn) % 7
+            await store.put("key", b"a" * 60, life_seconds=life_seconds, holder=holder)
+            assert await store.get("key") is not None
+            assert await ledger.counted() == (60, 60)
+            await store.release(["key"], holder)
+
+    await asyncio.gather(*(come_and_go(number) for number in range(4)))
+    assert await store.get("key") is None
+    assert await ledger.counted() == (0, 0)
+
+
+async def test_nothing_is_counted_or_held_when_the_store_had_no_room_for_the_bytes(
+    limited: tuple[RedisMediaStore, str], world: RedisWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, release = limited
+    ledger = Ledger(world, release, monkeypatch)
+
+    async def is_shedding(_: Admission) -> bool:
+        return True
+
+    with monkeypatch.context() as full:
+        full.setattr(Admission, "is_shedding", is_shedding)
+        with pytest.raises(StoreFullError):
+            await store.put("key", b"a" * 60, life_seconds=60, holder=HOLDERS[0])
+    assert await ledger.counted() == (0, 0)
+    await store.put("key", b"a" * 60, life_seconds=60, holder=HOLDERS[1])
+    await store.release(["key"], HOLDERS[1])
+    assert await store.get("key") is None
+
+
+async def test_bytes_of_others_stay_when_a_tenant_has_no_room_to_keep_them_longer(
+    limited: tuple[RedisMediaStore, str], world: RedisWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, release = limited
+    ledger = Ledger(world, release, monkeypatch)
+    await store.put("key", b"a" * 60, life_seconds=60, holder=HOLDERS[0])
+    poor = MediaHolder("g-0-1", "acme", max_bytes=10)
+    with pytest.raises(QuotaExceededError):
+        await store.put("other", b"b" * 20, life_seconds=600, holder=poor)
+    await store.put("key", b"a" * 60, life_seconds=600, holder=poor)
+    assert await ledger.counted() == (60, 60)
+    for holder in (poor, HOLDERS[0]):
+        assert await store.get("key") == b"a" * 60
+        await store.release(["key"], holder)
+    assert await store.get("key") is None
+    assert await ledger.counted() == (0, 0)
+
+
+async def test_counts_lapse_after_the_last_of_their_media_when_nobody_comes_again(
+    limited: tuple[RedisMediaStore, str], world: RedisWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, release = limited
+    ledger = Ledger(world, release, monkeypatch)
+    await store.put("first", b"a" * 60, life_seconds=600, holder=HOLDERS[0])
+    await store.put("second", b"b" * 30, life_seconds=60, holder=HOLDERS[1])
+    await store.release(["second"], HOLDERS[1])
+    lives = await ledger.lives()
+    assert len(lives) == 4
+    assert all(600_000 < life <= 600_000 + MIN_RETENTION_MS for life in lives)

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from facet.core.errors import StoreUnavailableError
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.values import State
-from tests.support.certificates import write_certificate
+from tests.support.authority import Authority, SecretVolume
 from tests.support.conditions import until
 from tests.support.queue_contract.world import TENANT, claim, submission
 from tests.support.redis_server import RedisServer, free_port
@@ -282,11 +282,13 @@ async def test_calls_fail_soon_and_work_again_when_the_store_was_too_slow(
 async def test_store_is_reached_and_checked_when_the_way_is_encrypted(
     redis_server: RedisServer, connect: Connect, tmp_path: Path
 ) -> None:
-    certificate, key = write_certificate(tmp_path)
+    ca = Authority("store")
+    certificate, key = ca.issue()
+    files = SecretVolume(tmp_path / "tls", crt=certificate, key=key, ca=ca.certificate)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+    tls.load_cert_chain(files["crt"], files["key"])
     async with TcpProxy(redis_server.port, tls=tls) as endpoint:
-        trusting = f"{endpoint.url},127.0.0.1:{free_port()}/0?ssl_ca_certs={certificate}"
+        trusting = f"{endpoint.url},127.0.0.1:{free_port()}/0?ssl_ca_certs={files['ca']}"
         await live_whole_life(connect(trusting))
         await keep_media(trusting)
         await assert_unavailable_soon(connect(endpoint.url).ping)

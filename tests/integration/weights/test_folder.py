@@ -143,3 +143,29 @@ def test_the_folder_goes_on_when_the_disk_was_full(hub: FakeHub, tmp_path: Path)
     assert "FACET_WORKER_WEIGHTS_CACHE" in done.stderr
     assert not (tmp_path / "config.json").exists()
     assert_whole(fill(hub, tmp_path), tmp_path)
+
+
+def test_no_file_outside_is_touched_when_a_model_brings_a_record_of_its_own(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    folder, victim = tmp_path / "folder", tmp_path / "victim"
+    victim.write_text("keep")
+    planted = {"name": "../victim", "size": 1, "md5": "0" * 32}
+    record = {"location": MODEL, "version": COMMIT, "files": [planted]}
+    hub.models[MODEL] = FILES | {".facet-weights.json": json.dumps(record).encode()}
+    assert_whole(fill(hub, folder), folder)
+    assert_whole(fill(hub, folder), folder)
+    assert victim.read_text() == "keep"
+
+    (folder / ".facet-weights.json").write_text(json.dumps(record))
+    assert_refused(fill(hub, folder), ".facet-weights.json is not readable", "'../victim'")
+    assert victim.read_text() == "keep"
+
+
+def test_the_folder_is_refused_when_its_lock_is_a_link(hub: FakeHub, tmp_path: Path) -> None:
+    folder, victim = tmp_path / "folder", tmp_path / "victim"
+    victim.write_text("keep")
+    folder.mkdir()
+    (folder / ".facet-download.lock").symlink_to(victim)
+    assert_refused(fill(hub, folder), "cannot be filled")
+    assert victim.read_text() == "keep"

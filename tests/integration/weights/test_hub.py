@@ -8,9 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from facet.weights.errors import AccessError
+from facet.weights.hub import remote_file
+from facet.weights.location import HubModel
 from tests.support.fake_hub import COMMIT, FakeHub, fake_hub
 
 pytestmark = pytest.mark.integration
@@ -240,3 +245,28 @@ def test_the_token_decides_when_a_model_is_gated(hub: FakeHub, tmp_path: Path) -
 
     assert refusal(hub, tmp_path, HF_TOKEN="hf_wrong").startswith("AccessError: google/tiny")
     assert_whole(pull(hub, tmp_path, HF_TOKEN="hf_right"))
+
+
+def test_nothing_is_written_when_the_hub_names_a_commit_that_is_a_path(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.commit = "../../../elsewhere"
+    cache = tmp_path / "cache"
+    assert "tells the commit '../../../elsewhere', which is none" in refusal(hub, cache)
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == [".facet-download.lock"]
+    assert list(tmp_path.iterdir()) == [cache]
+
+
+@pytest.mark.parametrize(
+    ("lfs", "blob_id"),
+    [
+        (None, "../../../.bashrc"),
+        (None, "ABCDEF" * 6 + "ABCD"),
+        (SimpleNamespace(sha256="../" * 20, size=1), None),
+        (SimpleNamespace(sha256="a" * 40, size=1), None),
+    ],
+)
+def test_a_file_is_refused_when_its_digest_is_none(lfs: Any, blob_id: str | None) -> None:
+    told: Any = SimpleNamespace(rfilename="config.json", size=1, lfs=lfs, blob_id=blob_id)
+    with pytest.raises(AccessError, match=r"tells the digest .* which is none"):
+        remote_file(HubModel(MODEL), told)

@@ -15,6 +15,7 @@ from facet.api.queue.v1 import log_pb2
 from facet.api.v1 import error_pb2, generation_pb2
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.values import State
+from facet.worker.health import LIVENESS
 from tests.integration.worker.worker_process import (
     WorkerProcess,
     eventually,
@@ -31,6 +32,16 @@ pytestmark = pytest.mark.integration
 
 Start = Callable[..., WorkerProcess]
 SLOW = {"simulated_step_ms": 40}
+
+
+async def health_at(address: str) -> tuple[str, str]:
+    """What the health services for readiness and for liveness say."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        asked = [health_pb2.HealthCheckRequest(service=name) for name in ("", LIVENESS)]
+        readiness, liveness = [await stub.Check(each, timeout=5) for each in asked]
+    name_of = health_pb2.HealthCheckResponse.ServingStatus.Name
+    return name_of(readiness.status), name_of(liveness.status)
 
 
 async def has_tokens(queue: RedisQueue, generation_id: str, count: int) -> bool:
@@ -301,10 +312,29 @@ async def test_the_worker_is_reported_and_healthy_while_it_claims(
     await eventually(is_reported, 5)
     report = log_pb2.WorkerReport.FromString((await queue.reports())[0])
     assert (report.name, report.model, report.capacity) == ("w-1", "nano", 8)
-    async with grpc.aio.insecure_channel(address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert await health_at(address) == ("SERVING", "SERVING")
+
+
+async def test_the_worker_stays_alive_and_is_not_ready_when_an_operator_drains_it(
+    queue: RedisQueue, start_worker: Start
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    worker = start_worker(
+        name="w-1", health_listen=address, drain_seconds=30, simulated_step_ms=150
+    )
+    await ready(worker)
+    generation_id = await submit(queue, request("a tale"))
+    await eventually(lambda: has_tokens(queue, generation_id, 3), 15)
+    assert await queue.drain_worker("w-1")
+
+    async def is_not_ready() -> bool:
+        return (await health_at(address))[0] == "NOT_SERVING"
+
+    await eventually(is_not_ready, 5)
+    # It still works on the request.
+    assert await health_at(address) == ("NOT_SERVING", "SERVING")
+    assert not (await log_of(queue, generation_id))[-1].HasField("finished")
+    assert (await finished_log(queue, generation_id, 30))[-1].finished.timings.attempts == 1
 
 
 @pytest.mark.parametrize(

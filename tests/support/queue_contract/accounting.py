@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from facet.api.v1.generation_pb2 import UsageMetadata
-from facet.core.errors import InvalidRequestError
-from facet.queue.limits import MIN_RETENTION_MS
-from facet.queue.values import Finish, Submission, Verdict
-from facet.queue.views import UsageRecord
+from facet.core.errors import GenerationNotFoundError, InvalidRequestError
+from facet.queue.limits import GONE_MS, INBOX_MS, MAX_FOLLOWERS, MIN_RETENTION_MS
+from facet.queue.values import Finish, Followed, Submission, Verdict
+from facet.queue.views import UsageRecord, UsageTrim
 from tests.support.queue_contract.operating import buried
 from tests.support.queue_contract.world import (
     STEP_MS,
@@ -19,6 +19,7 @@ from tests.support.queue_contract.world import (
     append,
     claim_one,
     finish,
+    log_of,
     submission,
 )
 
@@ -111,6 +112,35 @@ class UsageContract:
         await world.queue.write([measured(finish(await claim_one(world)))])
         assert [each.outcome for each in await usage_of(world)] == ["finished"]
 
+    async def test_times_are_those_of_the_last_run_when_a_dead_letter_ran_again(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission())
+        first = await claim_one(world)
+        await world.advance(1_000)
+        await world.queue.write([finish(first, failure=b"why", is_dead_letter=True)])
+        await world.queue.redrive(["g-0-1"])
+        await world.advance(2_000)
+        again = await claim_one(world)
+        await world.advance(3_000)
+        await world.queue.write([measured(finish(again))])
+        (record,) = await usage_of(world)
+        assert record.queue_ms == pytest.approx(2_000, abs=300)
+        assert record.run_ms == pytest.approx(3_000, abs=300)
+
+    async def test_it_never_ran_when_a_redriven_one_is_cancelled_before_a_claim(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission())
+        first = await claim_one(world)
+        await world.queue.write([finish(first, failure=b"why", is_dead_letter=True)])
+        await world.queue.redrive(["g-0-1"])
+        await world.advance(2_000)
+        await world.queue.cancel("g-0-1", TENANT)
+        (record,) = await usage_of(world)
+        assert record.queue_ms == pytest.approx(2_000, abs=300)
+        assert (record.run_ms, record.attempts) == (0, 0)
+
     async def test_records_stay_when_the_generation_is_deleted(self, world: World) -> None:
         await world.queue.submit(submission())
         await world.queue.cancel("g-0-1", TENANT)
@@ -140,6 +170,20 @@ class UsageContract:
     async def test_page_is_refused_when_no_answer_named_it(self, world: World) -> None:
         with pytest.raises(InvalidRequestError):
             await world.queue.usage(since_ms=0, until_ms=EVER_MS, page="(1", limit=10)
+
+
+class UsageBoundContract:
+    """Of one shard."""
+
+    async def test_latest_records_are_left_when_there_are_too_many(self, world: World) -> None:
+        names = [f"g-0-{i}" for i in range(5)]
+        for name in names:
+            await world.queue.submit(submission(name))
+            await world.queue.cancel(name, TENANT)
+        assert await world.queue.trim_usage(EVER_MS, 5) == UsageTrim(lapsed=0, cut=0)
+        assert await world.queue.trim_usage(EVER_MS, 2) == UsageTrim(lapsed=0, cut=3)
+        assert [each.generation_id for each in await usage_of(world)] == names[3:]
+        assert await world.queue.trim_usage(EVER_MS, 2) == UsageTrim(lapsed=0, cut=0)
 
 
 def fleeting(generation_id: str = "g-0-1", *, retention_ms: int = 0) -> Submission:
@@ -199,6 +243,49 @@ class RetentionContract:
             (result,) = await world.queue.write([write])
             assert result.verdict is Verdict.LEASE_LOST
 
+    @pytest.mark.parametrize("has_run", [True, False])
+    async def test_deleted_one_is_not_accepted_anew_when_its_gateway_missed_the_end(
+        self, world: World, has_run: bool
+    ) -> None:
+        request = submission(request_id="order-1")
+        await world.queue.submit(request)
+        if has_run:
+            await claim_one(world)
+        await world.queue.cancel("g-0-1", TENANT)
+        await world.queue.delete("g-0-1", TENANT)
+        for call in (world.queue.submit, world.queue.repeat):
+            with pytest.raises(GenerationNotFoundError):
+                await call(request)
+        assert (await world.queue.depth()).waiting == 0
+        assert (await world.queue.submit(submission("g-0-2", request_id="order-1"))).is_new
+        await world.advance(GONE_MS)
+        assert (await world.queue.submit(submission())).is_new
+
+    async def test_discarded_letter_is_not_accepted_anew_when_its_gateway_missed_the_end(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        last = finish(claimed, failure=b"why", is_dead_letter=True)
+        await world.queue.write([last])
+        assert await world.queue.discard(["g-0-1"]) == 1
+        with pytest.raises(GenerationNotFoundError):
+            await world.queue.submit(submission())
+        (result,) = await world.queue.write([last])
+        assert result.verdict is Verdict.LEASE_LOST
+
+    async def test_media_are_known_when_they_may_be_held_and_forgotten_later(
+        self, world: World
+    ) -> None:
+        request = submission(deadline_ms=50_000, retention_ms=100_000)
+        await world.queue.submit(replace(request, media_keys=("key-1",)))
+        claimed = await claim_one(world)
+        await world.queue.write([finish(claimed, failure=b"why", is_dead_letter=True)])
+        await world.advance(150_000)
+        assert await world.queue.media_keys("g-0-1", TENANT) == ("key-1",)
+        await world.advance(MIN_RETENTION_MS)
+        assert await world.queue.media_keys("g-0-1", TENANT) == ()
+
     async def test_nothing_is_left_when_deleted(self, world: World) -> None:
         request = replace(submission(request_id="order-1"), media_keys=("key-1", "key-2"))
         await world.queue.submit(request)
@@ -211,3 +298,80 @@ class RetentionContract:
         assert await world.queue.delete("g-0-1", TENANT)
         assert (await world.stored_names(), await buried(world)) == (set(), [])
         assert await world.queue.media_keys("g-0-1", TENANT) == ()
+
+
+class DeliveryContract:
+    """A fleeting request goes with the last of its readers that are present."""
+
+    async def test_it_is_deleted_when_its_only_reader_got_the_end(self, world: World) -> None:
+        await followed_by(world, "reader-1")
+        await end(world)
+        assert await world.queue.delivered("g-0-1", TENANT, "reader-1")
+        assert await world.stored_names() == set()
+        with pytest.raises(GenerationNotFoundError):
+            await world.queue.submit(fleeting())
+        assert not await world.queue.delivered("g-0-1", TENANT, "reader-1")
+
+    async def test_it_stays_when_another_reader_is_behind(self, world: World) -> None:
+        await followed_by(world, "reader-1", "reader-2")
+        await end(world)
+        for _ in range(2):
+            assert not await world.queue.delivered("g-0-1", TENANT, "reader-1")
+        assert len(await log_of(world)) == 1
+        assert await world.queue.delivered("g-0-1", TENANT, "reader-2")
+        assert await world.stored_names() == set()
+
+    async def test_reader_is_waited_for_when_it_comes_after_the_end(self, world: World) -> None:
+        await followed_by(world, "reader-1")
+        await end(world)
+        followed = await world.queue.follow("reader-2", {"g-0-1": 0})
+        assert followed["g-0-1"] == Followed(is_known=True, next_offset=1)
+        assert not await world.queue.delivered("g-0-1", TENANT, "reader-1")
+        assert await world.queue.delivered("g-0-1", TENANT, "reader-2")
+
+    async def test_reader_is_not_waited_for_when_it_left(self, world: World) -> None:
+        await followed_by(world, "reader-1", "reader-2")
+        await end(world)
+        await world.queue.unfollow("reader-2", ["g-0-1"])
+        assert await world.queue.delivered("g-0-1", TENANT, "reader-1")
+
+    async def test_reader_is_not_waited_for_when_its_presence_lapsed(self, world: World) -> None:
+        await followed_by(world, "reader-1", "reader-2")
+        await end(world)
+        await world.advance(INBOX_MS)
+        await world.queue.follow("reader-1", {})
+        assert await world.queue.delivered("g-0-1", TENANT, "reader-1")
+
+    async def test_oldest_is_not_waited_for_when_there_are_too_many_readers(
+        self, world: World
+    ) -> None:
+        readers = [f"reader-{i}" for i in range(MAX_FOLLOWERS + 1)]
+        await followed_by(world, *readers)
+        await end(world)
+        deleted = [await world.queue.delivered("g-0-1", TENANT, each) for each in readers[1:]]
+        assert deleted == [False] * (MAX_FOLLOWERS - 1) + [True]
+
+    async def test_nothing_is_deleted_when_it_has_not_ended_or_is_kept_or_foreign(
+        self, world: World
+    ) -> None:
+        await followed_by(world, "reader-1")
+        assert not await world.queue.delivered("g-0-1", TENANT, "reader-1")
+        await end(world)
+        assert not await world.queue.delivered("g-0-1", "tenant-b", "reader-1")
+        assert not await world.queue.delivered("g-0-none", TENANT, "reader-1")
+        await world.queue.submit(submission("g-0-2"))
+        await world.queue.cancel("g-0-2", TENANT)
+        assert not await world.queue.delivered("g-0-2", TENANT, "reader-1")
+        assert len(await log_of(world)) == len(await log_of(world, "g-0-2")) == 1
+
+
+async def followed_by(world: World, *readers: str) -> None:
+    """Queue a fleeting request that these readers follow."""
+    await world.queue.submit(fleeting())
+    for reader in readers:
+        await world.queue.follow(reader, {"g-0-1": 0})
+
+
+async def end(world: World) -> None:
+    """Run it to its end."""
+    await world.queue.write([finish(await claim_one(world))])

@@ -8,7 +8,7 @@ import pytest
 
 from facet.core.errors import GenerationNotFoundError, InvalidRequestError
 from facet.queue import limits, memory_ledger
-from facet.queue.limits import HOLD_MS
+from facet.queue.limits import HOLD_MS, MAX_BATCH
 from facet.queue.values import Needs, Priority, Room, State, Verdict
 from tests.support.queue_contract.warming import warm
 from tests.support.queue_contract.world import (
@@ -76,11 +76,11 @@ class DeadLetterContract:
     async def test_request_runs_anew_when_redriven(self, world: World) -> None:
         needs = Needs(media="i")
         request = submission(deadline_ms=50_000, reader_grace_ms=2_000, request_id="order-1")
-        await world.queue.submit(replace(request, needs=needs))
+        await world.queue.submit(replace(request, generation_id="g-0-0", needs=needs))
         first = await claim_one(world)
         await world.queue.write([append(first, token_ids=[1, 2]), finish(first, 1, failure=b"no")])
-        assert await world.queue.redrive(["g-0-1"]) == 0
-        await world.queue.delete("g-0-1", TENANT)
+        assert await world.queue.redrive(["g-0-0"]) == 0
+        await world.queue.delete("g-0-0", TENANT)
         await world.queue.submit(replace(request, needs=needs))
         first = await claim_one(world)
         last = finish(first, 1, failure=b"no", is_dead_letter=True)
@@ -206,6 +206,19 @@ class InspectContract:
         assert (told.epoch, told.fingerprint, told.read_offset) == (3, "print-1", 1)
         assert (told.prompt_tokens, told.charged_tokens) == (44, 300)
         assert told.status == await world.queue.status("g-0-1", TENANT)
+
+    async def test_first_steps_and_the_latest_are_told_when_its_life_was_long(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(submission())
+        for number in range(MAX_BATCH):
+            claimed = await claim_one(world, f"worker-{number}")
+            await world.queue.hand_back([claimed.lease])
+        await world.queue.write([finish(await claim_one(world))])
+        life = (await world.queue.inspect("g-0-1")).life
+        assert len(life) == MAX_BATCH
+        assert [step.detail for step in life[:2]] == ["worker-0", "worker-0"]
+        assert [step.what for step in life[-2:]] == ["claimed", "ended"]
 
     async def test_claims_that_left_it_are_counted_when_it_was_held_or_found_no_room(
         self, world: World

@@ -152,6 +152,42 @@ class FollowContract:
         assert [entry.first_offset for entry in inbox.entries] == [total]
         assert not inbox.has_overflown
 
+    async def test_nothing_overflowed_when_much_came_after_all_was_received(
+        self, world: World
+    ) -> None:
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        await world.queue.follow("reader-1", {})
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, 0)])
+        cursor = (await world.queue.receive("reader-1", OLDEST, block_ms=0)).cursor
+        for _ in range(2):
+            await world.queue.follow("reader-1", {"g-0-1": 1}, received=cursor)
+        # More than one read of the inbox brings.
+        total = INBOX_ENTRIES // 2
+        for offset in range(1, total, MAX_BATCH):
+            batch = range(offset, min(offset + MAX_BATCH, total))
+            await world.queue.write([Append(claimed.lease, at, 1, (), b"") for at in batch])
+        offsets: list[int] = []
+        while len(offsets) < total - 1:
+            inbox = await world.queue.receive("reader-1", cursor, block_ms=0)
+            assert not inbox.has_overflown
+            cursor = inbox.cursor
+            offsets += [entry.first_offset for entry in inbox.entries]
+        assert offsets == list(range(1, total))
+
+    async def test_inbox_holds_nothing_when_all_was_received(self, world: World) -> None:
+        await world.queue.submit(replace(submission(), follower="reader-1"))
+        await world.queue.follow("reader-1", {})
+        claimed = await claim_one(world)
+        await world.queue.write([append(claimed, 0), append(claimed, 1)])
+        cursor = (await world.queue.receive("reader-1", OLDEST, block_ms=0)).cursor
+        await world.queue.follow("reader-1", {"g-0-1": 2}, received=cursor)
+        inbox = await world.queue.receive("reader-1", OLDEST, block_ms=0)
+        assert (inbox.entries, inbox.has_overflown) == ((), False)
+        # It is not told again of the same.
+        await world.queue.follow("reader-1", {"g-0-1": 2}, received=inbox.cursor)
+        assert await world.queue.receive("reader-1", inbox.cursor, block_ms=0) == inbox
+
     async def test_inbox_lives_on_when_its_follower_is_heard_of(self, world: World) -> None:
         await world.queue.submit(replace(submission(), follower="reader-1"))
         claimed = await claim_one(world)

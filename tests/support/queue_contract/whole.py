@@ -133,3 +133,11 @@ class TestUsage(accounting.UsageContract):
 
 class TestRetention(accounting.RetentionContract):
     pass
+
+
+class TestDelivery(accounting.DeliveryContract):
+    pass
+
+
+class TestUsageBound(accounting.UsageBoundContract):
+    pass

@@ -105,3 +105,7 @@ class TestUsage(accounting.UsageContract):
 
 class TestRetention(accounting.RetentionContract):
     pass
+
+
+class TestDelivery(accounting.DeliveryContract):
+    pass

@@ -13,6 +13,7 @@ import pytest
 
 from facet.core.errors import (
     FacetError,
+    GenerationNotFoundError,
     InvalidRequestError,
     LogLostError,
     QueueFullError,
@@ -138,6 +139,21 @@ async def test_all_are_queued_again_when_many_are_missing(queue: Forgetful) -> N
     await Healing(queue, "f").look_after(missing)
     assert (await queue.depth()).waiting == 41
     assert not any(each.is_over for each in missing)
+
+
+@pytest.mark.parametrize("request_id", ["", "r"])
+async def test_reader_is_told_when_what_it_misses_was_deleted(
+    queue: Forgetful, request_id: str
+) -> None:
+    origin = _origin(await store_of(queue), request_id=request_id)
+    await queue.submit(origin.submission)
+    await queue.cancel("g-lost", TENANT)
+    await queue.delete("g-lost", TENANT)
+    reader = _reader_of("g-lost", origin)
+    await Healing(queue, "f").look_after([reader])
+    with pytest.raises(GenerationNotFoundError):
+        await reader.next(1)
+    assert (await queue.depth()).waiting == 1
 
 
 async def test_request_id_names_it_again_when_it_is_queued_again(queue: Forgetful) -> None:

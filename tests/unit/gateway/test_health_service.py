@@ -1,4 +1,4 @@
-"""Health: watchers, drain, the store monitor."""
+"""Health: watchers, drain, the monitor."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from grpc_health.v1 import health_pb2
+from structlog.testing import capture_logs
 
 from facet.core.errors import StoreUnavailableError
-from facet.gateway.health_service import HealthService, StoreMonitor
+from facet.gateway.authenticator import AnonymousAuthenticator
+from facet.gateway.health_service import HealthService, ReadinessMonitor
 from facet.queue.memory_queue import MemoryQueue
 
 pytestmark = pytest.mark.unit
@@ -66,8 +68,25 @@ async def test_state_stays_not_serving_when_drained() -> None:
 async def test_state_follows_the_store_when_one_of_its_queues_is_away() -> None:
     health = HealthService(())
     away = AwayQueue()
-    monitor = StoreMonitor([MemoryQueue(), away], health)
+    monitor = ReadinessMonitor([MemoryQueue(), away], health, AnonymousAuthenticator())
     for is_away in (False, True, False):
         away.is_away = is_away
         await monitor.check()
         assert health.is_serving is not is_away
+
+
+class LateAuthenticator(AnonymousAuthenticator):
+    is_ready = False
+
+
+async def test_state_is_not_serving_when_the_keys_of_callers_are_not_known_yet() -> None:
+    health = HealthService(())
+    late = LateAuthenticator()
+    monitor = ReadinessMonitor([MemoryQueue()], health, late)
+    with capture_logs() as logs:
+        for is_ready in (False, False, True):
+            late.is_ready = is_ready
+            await monitor.check()
+            assert health.is_serving is is_ready
+    (entry,) = logs
+    assert "FACET_GATEWAY_OIDC_JWKS" in entry["why"]

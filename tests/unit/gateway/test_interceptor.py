@@ -47,7 +47,7 @@ async def _called(behaviour: Any, *, is_stream: bool = False) -> FakeContext:
     async def find(details: Any) -> Any:
         return make(behaviour) if behaviour else None
 
-    handler = await StatusInterceptor().intercept_service(find, Details())  # type: ignore[arg-type]
+    handler = await StatusInterceptor(16 << 10).intercept_service(find, Details())  # type: ignore[arg-type]
     function: Any = handler.unary_stream or handler.unary_unary or handler.stream_stream
     context = FakeContext()
     with contextlib.suppress(grpc.aio.AbortError):

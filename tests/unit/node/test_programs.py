@@ -37,8 +37,8 @@ def test_gateway_and_worker_meet_when_they_are_configured(state_dir: StateDir) -
     gateway = gateway_program(settings, state_dir, "redis://x", address).command()
     worker = worker_program(settings, state_dir, "redis://x", 1).command()
 
-    assert gateway.argv[1:] == ("-m", "facet.gateway")
-    assert worker.argv[1:] == ("-m", "facet.worker")
+    assert gateway.argv[1:] == ("-P", "-m", "facet.gateway")
+    assert worker.argv[1:] == ("-P", "-m", "facet.worker")
     assert gateway.env["FACET_GATEWAY_REDIS_URL"] == worker.env["FACET_WORKER_REDIS_URL"]
     assert json.loads(gateway.env["FACET_GATEWAY_MODELS"]) == [worker.env["FACET_WORKER_MODEL"]]
     assert worker.env["FACET_WORKER_ENGINE"] == "simulated"

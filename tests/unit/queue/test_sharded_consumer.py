@@ -200,17 +200,18 @@ async def test_wait_ends_when_any_shard_has_work(three: AwayShards, shard: int) 
 
 
 async def test_shard_of_the_hint_is_asked_first_when_the_worker_claims(three: AwayShards) -> None:
-    for shard in (2, 0, 1, 1, 2):
+    for number, shard in enumerate((2, 0, 1, 1, 2)):
+        name = f"g-{shard}-{number}"
         waiting = asyncio.create_task(three.queue.wait_for_work("worker-1", 1_000))
-        await three.queue.submit(submission(f"g-{shard}-1"))
+        await three.queue.submit(submission(name))
         await waiting
         before = [len(each.claims) for each in three.shards]
         (claimed,) = (await three.queue.claim(claim(limit=1))).claimed
-        assert claimed.lease.generation_id == f"g-{shard}-1"
+        assert claimed.lease.generation_id == name
         before[shard] += 1
         assert [len(each.claims) for each in three.shards] == before
         await three.queue.write([finish(claimed)])
-        await three.shards[shard].delete(f"g-{shard}-1", "tenant-a")
+        await three.shards[shard].delete(name, "tenant-a")
 
 
 async def test_hint_is_passed_on_when_the_worker_is_full_from_another_shard(

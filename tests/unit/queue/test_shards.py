@@ -10,6 +10,7 @@ import pytest
 from facet.core.errors import GenerationNotFoundError, RequestIdReusedError
 from facet.queue import shards as shards_module
 from facet.queue.generation_id import shard_of
+from facet.queue.limits import GONE_MS
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.memory_registry import MemoryRegistry, MemoryRegistryBooks
 from facet.queue.placement import shard_for
@@ -239,5 +240,8 @@ async def test_request_is_queued_again_in_its_shard_when_the_store_forgot_it(sto
     await gateway.queue.submit(replace(made))
     await gateway.queue.cancel("g-1-1", TENANT)
     await gateway.queue.delete("g-1-1", TENANT)
+    # So much later it cannot be told from one that was lost.
+    store.now_ms += GONE_MS
+    await gateway.refresh()
     assert (await gateway.queue.submit(made)).generation_id == "g-1-1"
     assert await store.queue(1).repeat(made) is not None

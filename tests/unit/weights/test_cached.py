@@ -58,6 +58,14 @@ def folder(root: Path, files: dict[str, str]) -> Path:
             },
             "",
         ),
+        (
+            {"config.json": "", "model.safetensors.index.json": index("../a.safetensors")},
+            "a model.safetensors.index.json that names files of this folder alone",
+        ),
+        (
+            {"config.json": "", "model.safetensors.index.json": '{"weight_map": {"a": 7}}'},
+            "a model.safetensors.index.json that names files of this folder alone",
+        ),
     ],
 )
 def test_what_is_missing_is_named(files: dict[str, str], missing: str, tmp_path: Path) -> None:
@@ -118,3 +126,12 @@ def test_downloads_lie_where_hugging_face_has_them_when_no_folder_is_named(
         monkeypatch.setenv(name, value)
 
     assert default_cache().hub == Path(hub)
+
+
+def test_nothing_is_found_when_a_branch_names_no_commit(cache: Cache) -> None:
+    model = HubModel("org/name")
+    home = cache.model_dir(model)
+    folder(home / "elsewhere", WHOLE)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("../elsewhere")
+    assert cache.find(model) is None

@@ -33,7 +33,11 @@ def test_the_place_is_known_when_it_is_named(text: str, location: Location) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "gemma", "org/name/more", "org/name@", "gs://", "s3://bucket/a", "org name/x"]
+    "text",
+    [
+        *("", "gemma", "org/name/more", "org/name@", "gs://", "s3://bucket/a", "org name/x"),
+        *("org/name@a/../../b", "gs://bucket/..", "gs://bucket/a/../../b", "gs://bucket/./a"),
+    ],
 )
 def test_the_three_kinds_are_named_when_it_is_no_place(text: str) -> None:
     with pytest.raises(LocationError, match=r"a directory .* gs://bucket/prefix, or a Hugging"):

@@ -1,5 +1,6 @@
 {{/* Who may talk to whom: the one table from which all NetworkPolicies come. Each arrow has `from` and
-`to`, names of facet.parties, and `ports`, numbers of TCP ports or 53, which is UDP too. Both ends of
+`to`, names of facet.parties, and `ports`: numbers of TCP ports, 53, which is UDP too, or ranges
+(`port`, `endPort`); none means all. Both ends of
 an arrow get a rule if they are pods of the release. Probes of the kubelet come from the pod's own
 node, which policies do not cut off. */}}
 {{- define "facet.arrows" -}}
@@ -25,7 +26,7 @@ node, which policies do not cut off. */}}
 {{- if $values.redis.embedded.enabled }}
 - {from: {{ toJson $users }}, to: [redis], ports: [6379]}
 {{- else }}
-- {from: {{ toJson $users }}, to: [external-redis], ports: [{{ $values.redis.external.port }}]}
+- {from: {{ toJson $users }}, to: [external-redis], ports: {{ toJson $values.redis.external.ports }}}
 {{- end }}
 {{- if $values.otel.collector.enabled }}
 - {from: {{ toJson $users }}, to: [collector], ports: [4317]}
@@ -40,8 +41,8 @@ node, which policies do not cut off. */}}
 - {from: {{ toJson $users }}, to: [metadata], ports: [80]}
 - {from: {{ toJson $users }}, to: [metadata-agent], ports: [988]}
 {{- end }}
-{{- with $values.gateway.oidc.jwks }}
-- {from: [gateway], to: [token-keys], ports: [{{ include "facet.urlPort" . }}]}
+{{- if and $values.gateway.oidc.jwks $values.networkPolicy.tokenKeysTo }}
+- {from: [gateway], to: [token-keys], ports: [{{ include "facet.urlPort" $values.gateway.oidc.jwks }}]}
 {{- end }}
 {{- if eq $scaler "keda" }}
 - {from: [keda], to: [autoscaler], ports: [8472]}
@@ -52,8 +53,8 @@ node, which policies do not cut off. */}}
 {{- end }}
 {{- range $values.pools }}
 {{- $pool := include "facet.pool" (dict "root" $ "pool" .) | fromYaml }}
-{{- if include "facet.fetches" $pool }}
-- {from: [worker-{{ .name }}], to: [web], ports: [443]}
+{{- if and (include "facet.fetches" $pool) $values.networkPolicy.weightsTo }}
+- {from: [worker-{{ .name }}], to: [weights], ports: [443]}
 {{- end }}
 {{- if include "facet.readsBucket" $pool }}
 - {from: [worker-{{ .name }}], to: [metadata], ports: [80]}
@@ -77,6 +78,7 @@ operators: {peers: {{ toJson .adminFrom }}}
 dns: {peers: {{ toJson .dns }}}
 external-redis: {{ include "facet.blocks" .redisCidrs }}
 token-keys: {peers: {{ toJson .tokenKeysTo }}}
+weights: {peers: {{ toJson .weightsTo }}}
 {{- end }}
 telemetry: {peers: {{ toJson .Values.otel.to }}}
 {{- range $index, $goal := .Values.otel.collector.to }}
@@ -90,8 +92,6 @@ api-server: {{ include "facet.blocks" .Values.autoscaler.apiServerCidrs }}
 # GKE's metadata server gives the tokens of Workload Identity.
 metadata: {{ include "facet.blocks" (list "169.254.169.254/32") }}
 metadata-agent: {{ include "facet.blocks" (list "169.254.169.252/32") }}
-# What has no fixed address, as the Hub and buckets; what is private is none of them.
-web: {peers: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16]}}]}
 {{- end -}}
 
 {{- define "facet.blocks" -}}
@@ -109,11 +109,13 @@ web: {peers: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 172.16.0.0/12, 19
 {{/* One rule of a policy; arguments: root, arrow, end (the party at the other end), side (from, to). */}}
 {{- define "facet.rule" -}}
 - ports:
+  {{- if not .arrow.ports }} []{{ end }}
   {{- range .arrow.ports }}
-  {{- if eq (int .) 53 }}
+  {{- $range := kindIs "map" . | ternary . (dict "port" .) }}
+  {{- if eq (int $range.port) 53 }}
     - {protocol: UDP, port: 53}
   {{- end }}
-    - {protocol: TCP, port: {{ . }}}
+    - {protocol: TCP, port: {{ $range.port }}{{ with $range.endPort }}, endPort: {{ . }}{{ end }}}
   {{- end }}
   {{- if .end.component }}
   {{ .side }}:

@@ -25,9 +25,47 @@ facet/pool: {{ .pool }}
 {{- default .profileData.startSeconds .startSeconds | int -}}
 {{- end -}}
 
-{{/* Whether a pool downloads weights: "true" or nothing. */}}
+{{/* Whether a location of weights lies elsewhere: "true" or nothing; argument: the location. */}}
+{{- define "facet.isRemote" -}}
+{{- if not (regexMatch "^(package:|[/.~])" .) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Whether a pool downloads weights: "true" or nothing. The simulated engine reads none. */}}
 {{- define "facet.downloads" -}}
-{{- if and .profileData.downloadBytes (not .weights.volume) (eq .engine "vllm") (not .loadFormat) -}}true{{- end -}}
+{{- $target := default .profileData.target .weights.source -}}
+{{- $drafter := default .profileData.drafter .weights.drafterSource -}}
+{{- $isRemote := or (include "facet.isRemote" $target) (include "facet.isRemote" $drafter) -}}
+{{- if and $isRemote (not .weights.volume) (eq .engine "vllm") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Volume that a pool's downloads are kept on, as YAML. Of streamed weights these are the drafter's
+and small files. */}}
+{{- define "facet.cacheVolume" -}}
+{{- $isStreamed := and (eq .loadFormat "runai_streamer") (hasPrefix "gs://" .weights.source) -}}
+{{- $size := $isStreamed | ternary "4Gi" .profileData.disk -}}
+{{- toYaml (default (dict "emptyDir" (dict "sizeLimit" $size)) .weights.cacheVolume) -}}
+{{- end -}}
+
+{{/* A quantity of bytes in MiB, rounded up. */}}
+{{- define "facet.mebibytes" -}}
+{{- $unit := regexFind "[KMGTi]+$" . -}}
+{{- $mebibytes := dict "" 9.5367431640625e-07 "K" 9.5367431640625e-04 "M" 0.95367431640625 "G" 953.67431640625 "T" 953674.31640625 "Ki" 0.0009765625 "Mi" 1.0 "Gi" 1024.0 "Ti" 1048576.0 -}}
+{{- mulf (trimSuffix $unit . | float64) (index $mebibytes $unit) | ceil | int64 -}}
+{{- end -}}
+
+{{/* Resources of a pool's container, as YAML: its own, else its profile's. The disk of the node that
+its volumes, temporary files and logs take is asked for, or the node is filled with pods that it evicts. */}}
+{{- define "facet.workerResources" -}}
+{{- $disk := add 2048 (include "facet.mebibytes" .cacheSize) -}}
+{{- if include "facet.downloads" . -}}
+{{- $volume := include "facet.cacheVolume" . | fromYaml -}}
+{{- if hasKey $volume "emptyDir" -}}
+{{- $disk = add $disk (include "facet.mebibytes" (default .profileData.disk (dig "sizeLimit" "" (default dict $volume.emptyDir)))) -}}
+{{- end -}}
+{{- end -}}
+{{- $storage := dict "ephemeral-storage" (printf "%dMi" $disk) -}}
+{{- $resources := mergeOverwrite (deepCopy .profileData.resources) (dict "requests" (deepCopy $storage) "limits" $storage) -}}
+{{- toYaml (mergeOverwrite $resources (deepCopy (default dict .resources))) -}}
 {{- end -}}
 
 {{/* Where a pool's pods may run: what profile, accelerator and spot ask for, then what is given. */}}
@@ -35,8 +73,13 @@ facet/pool: {{ .pool }}
 {{- $label := "cloud.google.com/gke-accelerator" -}}
 {{- $selector := deepCopy (first .profileData.nodeSelectors) -}}
 {{- $tolerations := .profileData.tolerations -}}
-{{- if .accelerator -}}{{- $_ := set $selector $label .accelerator -}}{{- end -}}
-{{- if .spot -}}
+{{- $isGke := ne .accelerator "none" -}}
+{{- if not $isGke -}}
+{{- $_ := unset $selector $label -}}
+{{- else if .accelerator -}}
+{{- $_ := set $selector $label .accelerator -}}
+{{- end -}}
+{{- if and .spot $isGke -}}
 {{- $_ := set $selector "cloud.google.com/gke-spot" "true" -}}
 {{- $tolerations = append $tolerations (dict "key" "cloud.google.com/gke-spot" "operator" "Equal" "value" "true" "effect" "NoSchedule") -}}
 {{- end -}}
@@ -47,9 +90,10 @@ facet/pool: {{ .pool }}
       "topologySpreadConstraints" .topologySpreadConstraints) -}}
 {{- end -}}
 
-{{/* Environment that says where a pool's weights are; arguments: the pool. */}}
+{{/* Environment that says where a pool's weights are and how they are read; arguments: the pool. */}}
 {{- define "facet.weightsEnv" -}}
-{{- if .weights.volume -}}
+{{- if eq .engine "vllm" -}}
+{{- if .weights.volume }}
 - name: FACET_WORKER_WEIGHTS
   value: {{ printf "/weights/%s" .weights.path | trimSuffix "/" | quote }}
 {{- with .weights.drafterPath }}
@@ -58,10 +102,10 @@ facet/pool: {{ .pool }}
 {{- end }}
 - name: FACET_WORKER_OFFLINE
   value: "true"
-{{- else -}}
-{{- if .weights.source -}}
+{{- else }}
+{{- with .weights.source }}
 - name: FACET_WORKER_WEIGHTS
-  value: {{ .weights.source | quote }}
+  value: {{ . | quote }}
 {{- end }}
 {{- with .weights.drafterSource }}
 - name: FACET_WORKER_DRAFTER_WEIGHTS
@@ -81,12 +125,12 @@ facet/pool: {{ .pool }}
 - name: FACET_WORKER_LOAD_FORMAT
   value: {{ . }}
 {{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Whether a pool's pods fetch weights over the network themselves: "true" or nothing. */}}
 {{- define "facet.fetches" -}}
-{{- $streams := and .loadFormat (not .weights.volume) (eq .engine "vllm") -}}
-{{- if or (include "facet.downloads" .) $streams (eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io") -}}true{{- end -}}
+{{- if or (include "facet.downloads" .) (eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io") -}}true{{- end -}}
 {{- end -}}
 
 {{/* Environment that overrules a pool's plan; arguments: the pool. */}}
@@ -107,5 +151,25 @@ facet/pool: {{ .pool }}
 {{- define "facet.readsBucket" -}}
 {{- $mounts := eq (dig "csi" "driver" "" .weights.volume) "gcsfuse.csi.storage.gke.io" -}}
 {{- $named := or (hasPrefix "gs://" .weights.source) (hasPrefix "gs://" .weights.drafterSource) -}}
-{{- if or $mounts (and $named (include "facet.fetches" .)) -}}true{{- end -}}
+{{- if or $mounts (and $named (include "facet.downloads" .)) -}}true{{- end -}}
+{{- end -}}
+
+{{/* Who writes the number of workers, and what min and max do, in words. */}}
+{{- define "facet.whoScales" -}}
+{{- $mode := .Values.autoscaler.mode -}}
+{{- if eq $mode "none" -}}
+Nothing scales them. Their number is `replicas` of the pool, which every upgrade writes again; where that is
+null it is left to you (kubectl scale deployment NAME --replicas=N) or to a scaler of your own.
+{{- else if eq $mode "hpa" -}}
+A HorizontalPodAutoscaler for each pool writes their number, between min and max, to hold CPU use at
+{{ .Values.autoscaler.targetCpuPercent }} % of what is requested; the cluster needs the metrics API (metrics-server; GKE has it).
+{{- else if eq $mode "keda" -}}
+KEDA writes their number, between min and max of the pool's ScaledObject, as Facet's autoscaler tells it. The
+autoscaler of this release has no policy: it tells nothing, an error to KEDA, and so their number is held:
+1 at first, then what you set (kubectl scale deployment NAME --replicas=N, at least 1).
+{{- else -}}
+Facet's autoscaler alone writes their number, between min and max. The autoscaler of this release has no policy
+and writes nothing, so that min and max do nothing yet: 1 at first, then what you set (kubectl scale
+deployment NAME --replicas=N).
+{{- end -}}
 {{- end -}}

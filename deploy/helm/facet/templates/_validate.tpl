@@ -65,6 +65,13 @@
 {{- if and $pool.weights.volume (or $pool.weights.source $pool.weights.drafterSource $pool.weights.cacheVolume) -}}
 {{- fail (printf "pools: %s has its weights in weights.volume: leave weights.source, drafterSource and cacheVolume empty" .name) -}}
 {{- end -}}
+{{- $isWanting := and (include "facet.isRemote" $pool.profileData.drafter) (not $pool.weights.drafterPath) -}}
+{{- if and $pool.weights.volume $isWanting (eq $pool.engine "vllm") -}}
+{{- fail (printf "pools: %s has its weights in weights.volume, and asks no network for the drafter's: set weights.drafterPath" .name) -}}
+{{- end -}}
+{{- if and (eq $pool.loadFormat "runai_streamer") (eq $pool.profileData.device "cpu") -}}
+{{- fail (printf "pools: the image for CPUs, which %s runs, has no runai-model-streamer: leave loadFormat empty" .name) -}}
+{{- end -}}
 {{- if eq $mode "none" -}}
 {{- if or (hasKey . "min") (hasKey . "max") -}}
 {{- fail (printf "pools: %s has min or max, but nothing scales it: set replicas instead, or autoscaler.mode" .name) -}}
@@ -82,6 +89,15 @@
 {{- if and (eq $mode "hpa") (lt (int .min) 1) -}}
 {{- fail (printf "pools: autoscaler.mode hpa cannot scale %s to zero: set its min to 1 or more" .name) -}}
 {{- end -}}
+{{- if eq $mode "hpa" -}}
+{{- if eq $pool.profileData.device "gpu" -}}
+{{- fail (printf "pools: %s computes on GPUs, of whose load the CPU that autoscaler.mode hpa looks at says nothing: set autoscaler.mode to keda, standalone or none" .name) -}}
+{{- end -}}
+{{- $resources := include "facet.workerResources" $pool | fromYaml -}}
+{{- if has (toString $resources.requests.cpu) (list "" "0") -}}
+{{- fail (printf "pools: autoscaler.mode hpa counts CPU in percent of what %s requests: set its resources.requests.cpu" .name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -91,6 +107,9 @@
 {{- end -}}
 {{- if gt (int .autoscaling.min) (int .autoscaling.max) -}}
 {{- fail "gateway: autoscaling.min is above autoscaling.max: lower it, or raise that" -}}
+{{- end -}}
+{{- if and .autoscaling.enabled (not (or (dig "requests" "cpu" "" .resources) (dig "limits" "cpu" "" .resources))) -}}
+{{- fail "gateway: autoscaling counts CPU in percent of what is requested: set gateway.resources.requests.cpu" -}}
 {{- end -}}
 {{- end -}}
 

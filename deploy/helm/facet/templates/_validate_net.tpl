@@ -15,6 +15,7 @@
 {{- $mode := .Values.tls.mode -}}
 {{- $gateway := .Values.gateway.tls -}}
 {{- $redis := .Values.redis.embedded -}}
+{{- $scaler := .Values.autoscaler.tls -}}
 {{- if eq $mode "secrets" -}}
 {{- if not $gateway.existingSecret -}}
 {{- fail "tls: mode secrets needs the gateway's certificate: set gateway.tls.existingSecret" -}}
@@ -22,7 +23,10 @@
 {{- if and $redis.enabled (not $redis.tls.existingSecret) -}}
 {{- fail "tls: mode secrets needs the certificate of the embedded Redis: set redis.embedded.tls.existingSecret" -}}
 {{- end -}}
-{{- else if or $gateway.existingSecret $redis.tls.existingSecret -}}
+{{- if and (eq .Values.autoscaler.mode "keda") (not $scaler.existingSecret) -}}
+{{- fail "tls: mode secrets needs the certificate of the autoscaler, which KEDA asks: set autoscaler.tls.existingSecret" -}}
+{{- end -}}
+{{- else if or $gateway.existingSecret $redis.tls.existingSecret $scaler.existingSecret -}}
 {{- fail (printf "tls: certificates are given, but tls.mode is %s: set it to secrets" $mode) -}}
 {{- end -}}
 {{- if and (eq $mode "certManager") (not .Values.tls.issuerRef.name) -}}
@@ -41,6 +45,11 @@
 {{- $external := $redis.external -}}
 {{- if and $redis.embedded.enabled (or (ne $external.credentials "url") $external.passwordSecret $external.caSecret $external.certificateSecret) -}}
 {{- fail "redis: redis.external says how to reach a Redis of your own: set redis.embedded.enabled to false, or leave it as it is" -}}
+{{- end -}}
+{{- range $external.ports -}}
+{{- if and .endPort (lt (int .endPort) (int .port)) -}}
+{{- fail (printf "redis: external.ports ends at %d, below its port %d: swap them" (int .endPort) (int .port)) -}}
+{{- end -}}
 {{- end -}}
 {{- if ne (eq $external.credentials "file") (ne $external.passwordSecret "") -}}
 {{- fail "redis: external.credentials file and external.passwordSecret belong together: set both or none" -}}

@@ -19,6 +19,7 @@ from facet.client.cli import (
     models,
     plan,
     services,
+    terminal,
     weights,
 )
 from facet.client.cli.arguments import (
@@ -35,6 +36,9 @@ from facet.client.errors import FacetApiError, StreamCorruptedError
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `facet`; ends by SystemExit with one of `ExitCode`."""
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["simulate"]:
+        services.simulate(given[1:])
     arguments = build_parser().parse_args(argv)
     warnings.showwarning = cast("Any", _warn)
     try:
@@ -70,6 +74,8 @@ def build_parser() -> Parser:
     weights.add_command(commands)
     admin.add_commands(commands)
 
+    commands.add_parser("simulate", help="compare scaling policies (needs facet[simulator])")
+
     for service, extra in services.EXTRAS.items():
         own = commands.add_parser(
             service,
@@ -85,16 +91,16 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     try:
         _dispatch(arguments)
     except FacetApiError as error:
-        print(f"facet: {_describe(error, arguments)}", file=sys.stderr)
+        terminal.note(f"facet: {_describe(error, arguments)}")
         return exit_codes.of(error)
     except UsageError as error:
-        print(f"facet: {error}", file=sys.stderr)
+        terminal.note(f"facet: {error}")
         return ExitCode.USAGE
     except RefusedError as error:
-        print(f"facet: {error}", file=sys.stderr)
+        terminal.note(f"facet: {error}")
         return ExitCode.REFUSED
     except StreamCorruptedError as error:
-        print(f"facet: {error}", file=sys.stderr)
+        terminal.note(f"facet: {error}")
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -102,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"facet: {message}", file=sys.stderr)
+    terminal.note(f"facet: {message}")
 
 
 def _describe(error: FacetApiError, arguments: argparse.Namespace) -> str:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 
+from facet.client.cli import terminal
 from facet.client.cli.arguments import connect
 
 
@@ -17,8 +18,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps([dataclasses.asdict(model) for model in models], ensure_ascii=False))
         return
     for model in models:
-        print(f"{model.name}: {model.description}")
-        print(
+        terminal.write_answer(
+            f"{model.name}: {model.description}\n"
             f"  {model.context_tokens} tokens of context, reads "
-            f"{', '.join(model.input_modalities)}; workers: {model.live_workers}"
+            f"{', '.join(model.input_modalities)}; workers: {model.live_workers}\n"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 from facet.client.events import Usage
 
@@ -26,8 +27,8 @@ def write_thought(text: str) -> None:
 
 
 def note(line: str) -> None:
-    """Write a line that is not part of the answer to standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Write what is not part of the answer to standard error, harmless for a terminal."""
+    print(_harmless(line, sys.stderr), file=sys.stderr, flush=True)
 
 
 def summary(usage: Usage, first_token_seconds: float | None) -> str:
@@ -41,8 +42,13 @@ def summary(usage: Usage, first_token_seconds: float | None) -> str:
 
 
 def _write(text: str) -> None:
-    # A model's text must not steer the terminal; in a file or a pipe it stays as it is.
-    if sys.stdout.isatty():
-        text = "".join(c for c in text if c.isprintable() or c in _ALLOWED_CONTROLS)
-    sys.stdout.write(text)
+    sys.stdout.write(_harmless(text, sys.stdout))
     sys.stdout.flush()
+
+
+def _harmless(text: str, stream: TextIO) -> str:
+    # The text of models, tenants and servers must not steer the terminal; in a file or a pipe it
+    # stays as it is.
+    if not stream.isatty():
+        return text
+    return "".join(c for c in text if c.isprintable() or c in _ALLOWED_CONTROLS)

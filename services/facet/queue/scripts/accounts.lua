@@ -23,6 +23,14 @@ local function count_live(tenant, most)
   return count
 end
 
+-- The set outlasts every deadline in it.
+local function add_live(tenant, id, due, now)
+  redis.call('ZADD', live_key(tenant), due, id)
+  if redis.call('PTTL', live_key(tenant)) < due - now then
+    redis.call('PEXPIRE', live_key(tenant), due - now + QUOTA_MS)
+  end
+end
+
 -- Empties a tenant's token bucket by so many, or fills it when negative. Its rate is the one of the
 -- last submission; without one nothing is counted.
 local function take_tokens(tenant, tokens, now)
@@ -40,11 +48,22 @@ local function settle(id, record, took, now)
   take_tokens(record.tenant, took - record.reserved, now)
 end
 
+-- When a worker first had it since it came, or since it was redriven; nil when none had.
+local function first_claim(id)
+  local steps, first = redis.call('LRANGE', life_key(id), 0, MAX_BATCH - 1), 1
+  for at = #steps, 1, -1 do
+    if string.find(steps[at], ' redriven ', 1, true) then
+      first = at + 1
+      break
+    end
+  end
+  return tonumber(string.match(steps[first] or '', '^%d+ '))
+end
+
 -- The usage record of a generation that ends. `entry` is that of `end_request`.
 local function record_usage(id, record, now, entry)
   local created = math.floor(record.place / 1000)
-  local claimed = string.match(redis.call('LINDEX', life_key(id), 0) or '', '^%d+ ')
-  claimed = math.max(math.min(tonumber(claimed) or now, now), created)
+  local claimed = math.max(math.min(first_claim(id) or now, now), created)
   local prompt, output = record.cost, record.tokens
   if record.tries == 0 then prompt = 0 end
   if entry.took or (entry.usage or '') ~= '' then prompt, output = entry.prompt, entry.output end

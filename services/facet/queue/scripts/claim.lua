@@ -325,11 +325,12 @@ local function finish()
     if drained > 0 then note_drained(drained, now) end
   end
   if redis.call('EXISTS', lanes_key) == 0 then redis.call('DEL', wake_key) end
-  redis.call('HSET', held_key, worker, held + count)
   redis.call('ZADD', prints_key, now, fp)
   if count < limit and reply[2] == 1 then
+    redis.call('HSET', held_key, worker, held + count)
     redis.call('ZADD', waits_key, now + reply[1] + HOLD_MS, worker)
   else
+    redis.call('HDEL', held_key, worker)
     redis.call('ZREM', waits_key, worker)
   end
   return reply

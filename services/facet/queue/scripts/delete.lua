@@ -2,7 +2,5 @@
 local record = read_record(ARGV[1])
 if not record or record.tenant ~= ARGV[2] then return 0 end
 if record.state ~= 'E' then return 2 end
-forget(ARGV[1], record)
--- Its worker may not know yet that it ended.
-if record.tries > 0 then redis.call('SET', gone_key(ARGV[1]), '1', 'PX', GONE_MS) end
+erase(ARGV[1], record)
 return 1

@@ -3,7 +3,7 @@ local count = 0
 for _, id in ipairs(ARGV) do
   local record = redis.call('ZSCORE', dead_key, id) and read_record(id)
   if record then
-    forget(id, record)
+    erase(id, record)
     count = count + 1
   end
 end

@@ -25,6 +25,12 @@ local function forget(id, record)
   end
 end
 
+-- Forgets what a worker or a gateway may still speak of: it was not lost.
+local function erase(id, record)
+  forget(id, record)
+  redis.call('SET', gone_key(id), '1', 'PX', GONE_MS)
+end
+
 local function bury(id, record, now)
   -- Each at a time of its own, in ms as the first release reads it: pages begin after one.
   local last = redis.call('ZREVRANGE', dead_key, 0, 0, 'WITHSCORES')[2]
@@ -34,7 +40,7 @@ local function bury(id, record, now)
     if bytes <= MAX_DEAD_BYTES and redis.call('ZCARD', dead_key) <= MAX_DEAD_LETTERS then return end
     local oldest = redis.call('ZRANGE', dead_key, 0, 0)[1]
     local letter = read_record(oldest)
-    if letter then forget(oldest, letter) else redis.call('ZREM', dead_key, oldest) end
+    if letter then erase(oldest, letter) else redis.call('ZREM', dead_key, oldest) end
     bytes = tonumber(redis.call('HGET', load_key, 'dead_bytes'))
   end
 end
@@ -52,7 +58,9 @@ local function end_request(id, record, now, entry)
     life = math.max(life, entry.dead_letter_ms)
   end
   append_entry(id, record, entry.response, entry.count, 'z', '1', 'x', entry.failure)
-  record.state, record.alone, record.inbox, record.finisher = 'E', '', '', entry.finisher or ''
+  record.state, record.alone, record.finisher = 'E', '', entry.finisher or ''
+  -- Those of a fleeting one are waited for.
+  if not is_fleeting(record) then record.inbox = '' end
   record.ended, record.expires = now, now + life
   save_record(id, record)
   record_usage(id, record, now, entry)
@@ -113,6 +121,6 @@ local function describe_status(id, record, now, rate)
     record.state, record.tenant, record.next, record.tries, record.deaths, record.worker,
     record.place, failure_of(id, record), requests, tokens, wait,
     math.max(record.due - now, 0), record.ended, record.expires, redis.call('GET', origin_key) or '',
-    record.bound == 1 and record.keep == 0 and 1 or 0,
+    is_fleeting(record) and 1 or 0,
   }
 end

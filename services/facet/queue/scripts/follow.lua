@@ -7,13 +7,13 @@ if redis.call('PEXPIRE', inbox_key(follower), INBOX_MS) == 0 then
   redis.call('XADD', inbox_key(follower), '*', 'h', '1')
   redis.call('PEXPIRE', inbox_key(follower), INBOX_MS)
 elseif ARGV[2] ~= '' then
-  local last = redis.call('XREVRANGE', inbox_key(follower), '+', '-', 'COUNT', 1)[1]
-  if last and last[1] == ARGV[2] then
-    redis.call('XTRIM', inbox_key(follower), 'MAXLEN', 0)
-  else
-    -- The entry at the cursor tells that nothing behind it was dropped.
-    redis.call('XTRIM', inbox_key(follower), 'MINID', ARGV[2])
+  local last, from = redis.call('XREVRANGE', inbox_key(follower), '+', '-', 'COUNT', 1)[1], ARGV[2]
+  -- What was received is not to rest here: an entry without content takes its place.
+  if last and last[1] == from and last[2][1] == 'i' then
+    from = redis.call('XADD', inbox_key(follower), '*', 'd', '1')
   end
+  -- The entry that is left tells that nothing behind it was dropped.
+  redis.call('XTRIM', inbox_key(follower), 'MINID', from)
 end
 
 local function joined(inbox)
@@ -34,6 +34,9 @@ for at = 3, #ARGV, 2 do
   if record and record.state ~= 'E' then
     set_timer(id, record.due, record.grace, now)
     record.inbox, record.read = joined(record.inbox), tonumber(ARGV[at + 1])
+    save_record(id, record)
+  elseif record and is_fleeting(record) and joined(record.inbox) ~= record.inbox then
+    record.inbox = joined(record.inbox)
     save_record(id, record)
   end
   reply[#reply + 1] = record and 1 or 0

@@ -40,9 +40,17 @@ local function read_record(id)
   return packed and named(cmsgpack.unpack(packed)) or nil
 end
 
+-- Of a long life the first steps and the latest one are kept.
 local function note(id, now, what, detail)
-  redis.call('RPUSH', life_key(id), string.format('%.0f %s %s', now, what, detail or ''))
+  local key, step = life_key(id), string.format('%.0f %s %s', now, what, detail or '')
+  if redis.call('RPUSH', key, step) > MAX_BATCH then
+    redis.call('RPOP', key)
+    redis.call('LSET', key, -1, step)
+  end
 end
+
+-- Whether nothing is kept of it once its readers got its end.
+local function is_fleeting(record) return record.bound == 1 and record.keep == 0 end
 
 -- The store keeps a small sorted set as a list, which it scans, until it has had a long member: this
 -- makes a skip list of one that has just been made.

@@ -29,7 +29,7 @@ for _, id in ipairs(ARGV) do
     record.due, record.place = now + span, now_at + count
     redis.call('ZADD', index_key(record.tenant), record.place, id)
     if record.reserved > 0 then
-      redis.call('ZADD', live_key(record.tenant), record.due, id)
+      add_live(record.tenant, id, record.due, now)
       take_tokens(record.tenant, record.reserved, now)
     end
     enter_lane(id, record)

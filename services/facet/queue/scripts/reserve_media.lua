@@ -13,17 +13,23 @@ local function counted(set, sum_key)
     redis.call('ZREM', set, each)
     sum = sum - tonumber(string.match(each, '^%d+'))
   end
-  if #lapsed > 0 then redis.call('SET', sum_key, sum) end
+  if #lapsed > 0 then redis.call('SET', sum_key, sum, 'KEEPTTL') end
   return {set = set, key = sum_key, sum = sum, more = #lapsed == MAX_BATCH,
     known = redis.call('ZSCORE', set, member)}
 end
 
 local function has_room(count, most) return count.known or count.sum + bytes <= most end
 
+-- Each time at another end: `release_media` takes off only what nobody has put since.
 local function put(count)
-  local ends = math.max(now + tonumber(ARGV[3]), tonumber(count.known or 0))
+  local ends = math.max(now + tonumber(ARGV[3]), tonumber(count.known or 0) + 1)
   redis.call('ZADD', count.set, ends, member)
-  if not count.known then redis.call('SET', count.key, count.sum + bytes) end
+  if not count.known then redis.call('SET', count.key, count.sum + bytes, 'KEEPTTL') end
+  for _, key in ipairs({count.set, count.key}) do
+    if redis.call('PTTL', key) < ends - now then
+      redis.call('PEXPIRE', key, ends - now + MIN_RETENTION_MS)
+    end
+  end
 end
 
 -- When enough of the tenant's media will have lapsed.

@@ -7,7 +7,8 @@
 -- tokens a minute, generations at once; 29 keys of its media, 30 1 when the retention holds for a
 -- dead letter too.
 -- Returns {0 new | 1 earlier, id, remaining ms, origin} or {2 request id reused, id} or
--- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms} or {6 not known}.
+-- {3 queue full | 4 quota exceeded | 5 store full, which bound, retry after ms} or {6 not known} or
+-- {7 deleted}.
 local id, tenant, idem, digest = ARGV[1], ARGV[2], ARGV[8], ARGV[9]
 local now_at = now_us()
 local now = math.floor(now_at / 1000)
@@ -23,6 +24,7 @@ end
 
 local known = read_record(id)
 if known then return repeated(0, id, known) end
+if redis.call('EXISTS', gone_key(id)) == 1 then return {7} end
 if idem ~= '' then
   local earlier = redis.call('HMGET', idem_key(idem), 'id', 'digest')
   local record = earlier[1] and read_record(earlier[1])
@@ -93,7 +95,7 @@ if refusal then return refusal end
 
 local function reserve()
   record.reserved = record.size
-  redis.call('ZADD', live_key(tenant), record.due, id)
+  add_live(tenant, id, record.due, now)
   if requests_a_minute > 0 then
     requests_full = math.max(requests_full, now) + MINUTE_MS / requests_a_minute
   end
@@ -110,7 +112,10 @@ if not origin then
   redis.call('HSET', load_key, 'form', string.rep('0', 65))
 end
 if has_limits then reserve() end
-if ARGV[29] ~= '' then redis.call('SET', media_key(id), ARGV[29]) end
+if ARGV[29] ~= '' then
+  -- Longer than it holds them.
+  redis.call('SET', media_key(id), ARGV[29], 'PX', ARGV[5] + ARGV[6] + MIN_RETENTION_MS)
+end
 record.bound = tonumber(ARGV[30])
 enter_lane(id, record, load)
 save_record(id, record)

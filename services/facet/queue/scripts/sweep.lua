@@ -85,6 +85,12 @@ for _, worker in ipairs(gone) do
   redis.call('HDEL', reports_key, worker)
   redis.call('HDEL', held_key, worker)
 end
+-- Also of workers that never reported.
+local absent = redis.call('ZRANGEBYSCORE', waits_key, '-inf', now, 'LIMIT', 0, MAX_BATCH)
+if #absent > 0 then
+  redis.call('ZREM', waits_key, unpack(absent))
+  redis.call('HDEL', held_key, unpack(absent))
+end
 redis.call('ZREMRANGEBYSCORE', prints_key, '-inf', now - 2 * ORPHAN_MS)
 redis.call('HSET', state_key, 'swept', now, 'backlog', has_more, 'hold', hold)
 return {expired, reaped, abandoned, dead, has_more}

@@ -65,12 +65,14 @@ _SHUTDOWN_SECONDS = 0.5
 class VllmOptions:
     """How the engine is started.
 
-    The directories hold the checkpoints of `plan`.
+    The directories hold the checkpoints of `plan`; the target's safetensors are at the gs://
+    location `streamed_weights`, where there is one.
     """
 
     target_dir: Path
     drafter_dir: Path
     plan: Plan
+    streamed_weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ class VllmEngine:
         options = self._options
         arguments = options.plan.engine_arguments()
         arguments["model"] = str(options.target_dir)
+        arguments["model_weights"] = options.streamed_weights
         if "speculative_config" in arguments:
             arguments["speculative_config"]["model"] = str(options.drafter_dir)
         arguments["limit_mm_per_prompt"] = {

@@ -20,6 +20,16 @@ def test_text_cannot_steer_when_it_goes_to_a_terminal(
     assert capsys.readouterr().out == "a[2Jb\n\tc"
 
 
+def test_a_servers_words_cannot_steer_when_they_go_to_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.note(STEERING)
+    assert capsys.readouterr().err == f"{STEERING}\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    terminal.note(STEERING)
+    assert capsys.readouterr().err == "a[2Jb\n\tc\n"
+
+
 def test_text_is_exact_when_it_goes_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.write_answer(STEERING)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from facet.autoscaler.decision import Cause, Decision, Reason
-from facet.autoscaler.policy.burning import strictness_after
+from facet.autoscaler.policy.burning import margin_after
 from facet.autoscaler.policy.capacity import Capacity, capacities, serving_pods
-from facet.autoscaler.policy.learning import Lesson, learned
-from facet.autoscaler.policy.need import Load, Need, Supply, need_of
+from facet.autoscaler.policy.learning import Lesson, effort_of, learned
+from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
 from facet.autoscaler.policy.stabilising import remembered, stabilised
@@ -18,6 +18,8 @@ from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
 from facet.queue.values import Priority
 
+_SUPPLIED = 0.8
+"""Share of the size from which on misses tell about the size, not about pods that still start."""
 _LONG = 1e9
 """Seconds that stand for ever in what is told."""
 
@@ -58,14 +60,21 @@ def decide(
     horizon = first.startup_seconds + first.startup_deviation_seconds + settings.interval_seconds
     state = _begun(seen, state, horizon)
     since = 0.0 if state.at_seconds is None else max(0.0, seen.now - state.at_seconds)
-    strictness, burning = strictness_after(
-        state.strictness, signals.latency.current or {}, since / horizon, settings.slo
-    )
-    state = replace(state, strictness=strictness)
-    lesson = Lesson(since, seen.pods, seen.leased, seen.arrivals)
-    state, expected = learned(lesson, state, first, horizon, settings)
     stocks, memories, stock_reasons = _stocks(signals, seen, state, found, settings)
     supply = _supply(seen, stocks, horizon)
+    burning: tuple[Reason, ...] = ()
+    if supply.serving >= _SUPPLIED * state.last_size:
+        margin, burning = margin_after(
+            state.margin, signals.latency.current or {}, since / horizon, settings.slo
+        )
+        state = replace(state, margin=margin)
+    lesson = Lesson(
+        since, seen.pods, seen.leased, seen.arrivals, _load_pods(seen, state, supply, first)
+    )
+    state, expected = learned(lesson, state, first, horizon, settings)
+    effort = effort_of(state)
+    first = replace(first, effort=effort)
+    expected = replace(expected, near=expected.near * effort, far=expected.far * effort)
     need = need_of(
         Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
     )
@@ -165,6 +174,17 @@ def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
         coming.append((left, stock.speed))
     serving = sum(each.serving * each.speed for each in stocks)
     return Supply(serving, tuple(coming), horizon)
+
+
+def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity) -> float | None:
+    """The load that the busy sequences show; None while work waits or nothing serves.
+
+    Pods that are less than full are faster, so what is free counts less than what is busy.
+    """
+    if supply.serving <= 0 or any(each.work.requests > 0 for each in seen.waiting.values()):
+        return None
+    free = supply.serving - seen.leased.requests / first.batch
+    return max(0.0, supply.serving - first.slowing(one_request(state.mix)) * free)
 
 
 def _size(

@@ -18,18 +18,26 @@ _MIX_MEMORY = 4.0
 """Memory of what a request is like, in horizons."""
 _OUTPUT_MEMORY = 1 / 8
 """Memory of how long answers are, in horizons: the queue's own mean is of a few dozen answers."""
+_EFFORT_MEMORY = 2.0
+"""Memory of the effort, in horizons: a few hundred times what a request stays."""
+_MOST_EFFORT = 2.0
+"""Coefficients that are further off are a fault, which the margin and people have to see."""
 _FULL = 1 / 2
 """Share of the decision interval that arrivals are gathered for: decisions may be pushed, too."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What was seen since the last decision, `since_seconds` ago (0 for the first)."""
+    """What was seen since the last decision, `since_seconds` ago (0 for the first).
+
+    `load_pods` is the load as busy sequences show it, None where that cannot be told.
+    """
 
     since_seconds: float
     pods: tuple[Pod, ...]
     leased: LeasedWork
     arrivals: Arrivals | None
+    load_pods: float | None
 
 
 def learned(
@@ -60,14 +68,29 @@ def learned(
     if state.recent.requests > 0:
         mean = state.recent.output_tokens / state.recent.requests
         served = replace(served, output_tokens=served.requests * mean)
+    rate = first.pod_seconds(served) / seconds
+    if lesson.load_pods is not None:
+        kept = math.exp(-seconds / (_EFFORT_MEMORY * horizon_seconds))
+        state = replace(
+            state,
+            occupied=state.occupied * kept + lesson.load_pods * seconds,
+            expected=state.expected * kept + rate * seconds,
+        )
     forecaster, expected = observe(
         state.forecaster,
-        first.pod_seconds(served) / seconds,
+        rate,
         served.requests / seconds,
         seconds,
         horizon_seconds,
     )
     return replace(state, forecaster=forecaster), expected
+
+
+def effort_of(state: PolicyState) -> float:
+    """How much longer work keeps pods busy than the coefficients and expected tokens say."""
+    if state.expected <= 0:
+        return 1.0
+    return min(_MOST_EFFORT, max(1 / _MOST_EFFORT, state.occupied / state.expected))
 
 
 def _gathered(before: Gathered, arrivals: Arrivals | None) -> Gathered:

@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from facet.autoscaler.decision import Cause, Decision, Reason
-from facet.autoscaler.policy.accounting import accounted
+from facet.autoscaler.policy.burning import margin_after
 from facet.autoscaler.policy.capacity import Capacity, capacities, serving_pods
-from facet.autoscaler.policy.forecasting import Forecast, forecast, observe
-from facet.autoscaler.policy.need import Load, Need, Supply, need_of
+from facet.autoscaler.policy.learning import Lesson, effort_of, learned
+from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.stabilising import stabilised, within
+from facet.autoscaler.policy.stabilising import remembered, stabilised
 from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
-from facet.autoscaler.work import Work
 from facet.queue.values import Priority
 
-_MIX_MEMORY = 4.0
-"""Memory of what a request is like, in horizons."""
+_SUPPLIED = 0.8
+"""Share of the size from which on misses tell about the size, not about pods that still start."""
+_LONG = 1e9
+"""Seconds that stand for ever in what is told."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +58,50 @@ def decide(
     found, unmeasured = capacities(signals, settings)
     first = found[0]
     horizon = first.startup_seconds + first.startup_deviation_seconds + settings.interval_seconds
-    state = _begun(seen, state)
-    state, expected = _learn(seen, state, first, horizon, settings)
+    state = _begun(seen, state, horizon)
+    since = 0.0 if state.at_seconds is None else max(0.0, seen.now - state.at_seconds)
     stocks, memories, stock_reasons = _stocks(signals, seen, state, found, settings)
     supply = _supply(seen, stocks, horizon)
+    burning: tuple[Reason, ...] = ()
+    if supply.serving >= _SUPPLIED * state.last_size:
+        margin, burning = margin_after(
+            state.margin, signals.latency.current or {}, since / horizon, settings.slo
+        )
+        state = replace(state, margin=margin)
+    lesson = Lesson(
+        since, seen.pods, seen.leased, seen.arrivals, _load_pods(seen, state, supply, first)
+    )
+    state, expected = learned(lesson, state, first, horizon, settings)
+    effort = effort_of(state)
+    first = replace(first, effort=effort)
+    expected = replace(expected, near=expected.near * effort, far=expected.far * effort)
     need = need_of(
         Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
     )
-    size, reasons = _size(seen, state, need, horizon, settings)
-    replicas, pool_reasons = allocate(size.given, stocks, state.replicas, settings)
+    size, state, reasons = _size(seen, state, need, horizon, settings)
+    replicas, pool_reasons = allocate(size, stocks, state.replicas, settings)
     decision = Decision(
         seen.now,
         replicas,
-        (*unmeasured, *stock_reasons, *need.reasons, *reasons, *pool_reasons),
+        (*unmeasured, *burning, *stock_reasons, *need.reasons, *reasons, *pool_reasons),
     )
-    history = (*within(state.history, seen.now - horizon), size)
-    return decision, replace(
-        state, at_seconds=seen.now, replicas=replicas, history=history, pools=memories
-    )
+    return decision, replace(state, at_seconds=seen.now, replicas=replicas, pools=memories)
 
 
-def _begun(seen: _Seen, state: PolicyState) -> PolicyState:
-    """With nothing decided yet, what is there counts as if it had been wanted."""
-    if state.at_seconds is not None:
+def _begun(seen: _Seen, state: PolicyState, horizon: float) -> PolicyState:
+    """At first, and after a start-up time of blindness, what is there counts as wanted till now."""
+    if seen.has_work or (state.last_work_seconds is None and seen.pods):
+        state = replace(state, last_work_seconds=seen.now)
+    if any(each.at_seconds >= seen.now - horizon for each in state.history):
         return state
-    there: dict[str, int] = {}
-    for pod in seen.pods:
-        if pod.phase is not Phase.TERMINATING:
-            there[pod.pool] = there.get(pod.pool, 0) + 1
-    size = sum(there.values())
-    return replace(state, replicas=there, history=(Sized(seen.now, size, size),))
+    there = dict(state.replicas)
+    if state.at_seconds is None:
+        for pod in seen.pods:
+            if pod.phase is not Phase.TERMINATING:
+                there[pod.pool] = there.get(pod.pool, 0) + 1
+    size = state.last_size if state.at_seconds is not None else sum(there.values())
+    history = (Sized(seen.now, size, size, size),)
+    return replace(state, replicas=there, history=history, last_size=size)
 
 
 def _hold(
@@ -106,36 +121,6 @@ def _hold(
     }
     reasons = tuple(Reason(Cause.BLIND, detail=name) for name in missing)
     return Decision(signals.at_seconds, replicas, reasons, is_blind=True), state
-
-
-def _learn(
-    seen: _Seen, state: PolicyState, first: Capacity, horizon: float, settings: PolicySettings
-) -> tuple[PolicyState, Forecast]:
-    """Take in arrivals, and account the time since the last decision."""
-    if state.at_seconds is not None:
-        seconds = max(0.0, seen.now - state.at_seconds)
-        totals = accounted(state.gpu_seconds, seen.pods, seen.leased, seconds, settings)
-        state = replace(state, gpu_seconds=totals)
-    if seen.has_work or (state.last_work_seconds is None and seen.pods):
-        state = replace(state, last_work_seconds=seen.now)
-    arrivals = seen.arrivals
-    if arrivals is None or arrivals.interval_seconds <= 0:
-        return state, forecast(state.forecaster, horizon)
-    urgent = arrivals.classes.get(Priority.INTERACTIVE, Work())
-    served = urgent + arrivals.classes.get(Priority.STANDARD, Work())
-    kept = math.exp(-arrivals.interval_seconds / (_MIX_MEMORY * horizon))
-    state = replace(
-        state, mix=state.mix.scaled(kept) + served, urgent=state.urgent.scaled(kept) + urgent
-    )
-    seconds = arrivals.interval_seconds
-    forecaster, expected = observe(
-        state.forecaster,
-        first.pod_seconds(served) / seconds,
-        served.requests / seconds,
-        seconds,
-        horizon,
-    )
-    return replace(state, forecaster=forecaster), expected
 
 
 def _stocks(
@@ -191,25 +176,38 @@ def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
     return Supply(serving, tuple(coming), horizon)
 
 
+def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity) -> float | None:
+    """The load that the busy sequences show; None while work waits or nothing serves.
+
+    Pods that are less than full are faster, so what is free counts less than what is busy.
+    """
+    if supply.serving <= 0 or any(each.work.requests > 0 for each in seen.waiting.values()):
+        return None
+    free = supply.serving - seen.leased.requests / first.batch
+    return max(0.0, supply.serving - first.slowing(one_request(state.mix)) * free)
+
+
 def _size(
     seen: _Seen, state: PolicyState, need: Need, horizon: float, settings: PolicySettings
-) -> tuple[Sized, tuple[Reason, ...]]:
-    """Pods of the first pool's speed, within limits over time."""
+) -> tuple[int, PolicyState, tuple[Reason, ...]]:
+    """Pods of the first pool's speed, within limits over time, and the state that knows them."""
     reasons: list[Reason] = []
-    idle = math.inf
-    if state.last_work_seconds is not None:
-        idle = seen.now - state.last_work_seconds
-    if not seen.has_work and idle >= settings.idle_seconds:
-        reasons.append(Reason(Cause.TO_ZERO, numbers={"idle_seconds": idle}))
-        return Sized(seen.now, 0, 0), tuple(reasons)
+    idle = math.inf if state.last_work_seconds is None else seen.now - state.last_work_seconds
+    history = tuple(each for each in state.history if each.at_seconds >= seen.now - horizon)
     wanted = math.ceil(need.pods - 1e-9)
-    if wanted < 1:
+    if seen.arrivals is None:
+        wanted = max(wanted, state.last_size)
+        reasons.append(Reason(Cause.BLIND, detail="arrivals"))
+    elif not seen.has_work and idle >= settings.idle_seconds:
+        reasons.append(Reason(Cause.TO_ZERO, numbers={"idle_seconds": min(idle, _LONG)}))
+        zero = Sized(seen.now, 0, 0, 0)
+        return 0, replace(state, history=(zero,), last_size=0), tuple(reasons)
+    if wanted < 1 and (seen.has_work or idle < settings.idle_seconds):
         wanted = 1
         cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
         reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
-    history = within(state.history, seen.now - horizon)
-    if seen.arrivals is None and state.history:
-        wanted = max(wanted, state.history[-1].given)
-        reasons.append(Reason(Cause.BLIND, detail="arrivals"))
     given, limits = stabilised(wanted, history, settings)
-    return Sized(seen.now, wanted, given), (*reasons, *limits)
+    apart = settings.interval_seconds / 2
+    history = remembered(history, Sized(seen.now, wanted, given, given), seen.now - horizon, apart)
+    state = replace(state, history=history, last_size=given)
+    return given, state, (*reasons, *limits)

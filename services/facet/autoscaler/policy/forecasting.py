@@ -20,6 +20,8 @@ _YOUNG = 1 / 4
 """Forecasts from less than so many horizons of observation tell nothing of later ones."""
 _CLEAR_SIGNS = 4.0
 """Standard deviations by which a short mean must leave the forecast to be a change of level."""
+_APART = 1 / 32
+"""Horizons between forecasts that are kept for comparison: it bounds how many there are."""
 _TINY = 1e-6
 _OUTLIER = 9.0
 """A squared difference counts at most so many times the usual one (3 standard deviations)."""
@@ -38,8 +40,8 @@ class Forecaster:
     """What is remembered of arrivals, in pods' worth of work.
 
     `means` and `second_means` by memory; `errors` are mean relative squared errors by candidate,
-    the average of all last, against the shortest mean. `noise` is the variance of one interval's rate over its mean,
-    `count_noise` that of the number of requests (1 for Poisson).
+    the average of all last, against the shortest mean. `noise` is the variance of one interval's
+    rate over its mean, `count_noise` that of the number of requests (1 for Poisson).
     """
 
     age_seconds: float = 0.0
@@ -102,9 +104,12 @@ def observe(
         last_count_rate=count_rate,
     )
     now = _with_errors(now, horizon_seconds)
-    if elapsed >= _YOUNG * horizon_seconds:
+    due = now.age_seconds + horizon_seconds
+    is_apart = not now.pending or due - now.pending[-1].due_seconds >= _APART * horizon_seconds
+    if elapsed >= _YOUNG * horizon_seconds and is_apart:
         far = _candidates(now, horizon_seconds, horizon_seconds)
-        made = Pending(now.age_seconds + horizon_seconds, (*far, _average(now, far)))
+        values = tuple(float(f"{value:.6g}") for value in (*far, _average(now, far)))
+        made = Pending(due, values)
         now = replace(now, pending=(*now.pending, made))
     return now, forecast(now, horizon_seconds, is_changed=level is not None)
 

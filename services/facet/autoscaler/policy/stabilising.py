@@ -25,18 +25,30 @@ def stabilised(
         numbers = {"wanted": wanted, "held": held}
         reasons.append(Reason(Cause.STABILISED, numbers=numbers))
     size = max(wanted, held)
-    given = [each.given for each in history]
-    most = math.ceil((1 + settings.max_surge) * max(1, min(given, default=1)))
+    smallest = min((each.least for each in history), default=1)
+    most = math.ceil((1 + settings.max_surge) * max(1, smallest))
     if size > most:
         reasons.append(Reason(Cause.SURGE, numbers={"wanted": size, "most": most}))
         size = most
-    least = math.ceil((1 - settings.max_shrink) * max(given, default=0))
+    largest = max((each.most for each in history), default=0)
+    least = math.ceil((1 - settings.max_shrink) * largest)
     if size < least:
         reasons.append(Reason(Cause.SHRINK_RATE, numbers={"wanted": size, "least": least}))
         size = least
     return size, tuple(reasons)
 
 
-def within(history: Sequence[Sized], since_seconds: float) -> tuple[Sized, ...]:
-    """The part of the history that counts."""
-    return tuple(each for each in history if each.at_seconds >= since_seconds)
+def remembered(
+    history: Sequence[Sized], size: Sized, since_seconds: float, apart_seconds: float
+) -> tuple[Sized, ...]:
+    """The history with one decision more; those less than `apart_seconds` apart are one."""
+    kept = [each for each in history if each.at_seconds >= since_seconds]
+    if kept and size.at_seconds - kept[-1].at_seconds < apart_seconds:
+        last = kept.pop()
+        size = Sized(
+            last.at_seconds,
+            max(last.wanted, size.wanted),
+            min(last.least, size.least),
+            max(last.most, size.most),
+        )
+    return (*kept, size)

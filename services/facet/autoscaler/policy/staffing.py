@@ -16,6 +16,7 @@ _NODES = 9
 _ERRORS = tuple(_NORMAL.inv_cdf((index + 0.5) / _NODES) for index in range(_NODES))
 """Equally likely forecast errors, in standard deviations."""
 
+_TINY = 1e-9
 _NEVER = 8.0
 """Standard deviations that are never seen; the density is too small to divide by."""
 
@@ -76,9 +77,9 @@ def _missed(demand: Demand, places: float, factor: float) -> float:
         return 1.0
     waiting = 1.0
     if not demand.is_filled:
-        beta = room / math.sqrt(demand.peakedness * demand.slowing * load)
+        beta = room / math.sqrt(max(demand.peakedness * demand.slowing * load, _TINY))
         waiting = 1 / (1 + beta * _NORMAL.cdf(beta) / _NORMAL.pdf(beta)) if beta < _NEVER else 0.0
-    scale = demand.residence_seconds * demand.peakedness
+    scale = max(demand.residence_seconds * demand.peakedness, _TINY)
     late = waiting * math.exp(-room * demand.wait_seconds / scale) if urgent < load else 0.0
     if urgent <= 0:
         return late

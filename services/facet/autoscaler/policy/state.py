@@ -24,30 +24,50 @@ class PoolMemory:
 
 @dataclass(frozen=True)
 class Sized:
-    """A past decision: pods wanted (before stabilisation) and given, all pools together."""
+    """Decisions of about one time: the most pods wanted (before stabilisation), and the least and
+    the most that were given. In pods of the first pool's speed.
+    """
 
     at_seconds: float
     wanted: int
-    given: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Arrivals that are not part of the forecast yet: INTERACTIVE, and with STANDARD together."""
+
+    seconds: float = 0.0
+    served: Work = field(default_factory=Work)
+    urgent: Work = field(default_factory=Work)
 
 
 @dataclass(frozen=True)
 class PolicyState:
-    """Opaque to callers: kept, stored by `to_json` and handed back.
+    """Opaque to callers: kept, stored (`stored_state`) and handed back.
 
-    `at_seconds` None: nothing was decided yet. `replicas` is the last decision. `mix` is what
-    arrived lately of INTERACTIVE and STANDARD, older work counting less; `urgent` the INTERACTIVE
-    part of it. `gpu_seconds` by tenant are totals since the state began, "" for what served nobody.
-    `strictness` is by how much the share of misses that is planned for was cut since SLOs burn.
+    `at_seconds` None: nothing was decided yet. `replicas` is the last decision, `last_size` the
+    same in pods of the first pool's speed, before stock and cost. `mix` is what
+    arrived lately of INTERACTIVE and STANDARD, older work counting less; `urgent` is the
+    INTERACTIVE part of it, and `recent` the same with a shorter memory. `gpu_seconds` by tenant are
+    totals since the state began, "" for what served nobody. `margin` is room kept on top since SLOs
+    burnt, a share of what is needed. `occupied` and `expected` are decayed sums of the load as the
+    busy sequences show it and as arrivals promised it, in pods.
     """
 
     at_seconds: float | None = None
     replicas: Mapping[str, int] = field(default_factory=dict)
     forecaster: Forecaster = field(default_factory=Forecaster)
     mix: Work = field(default_factory=Work)
+    recent: Work = field(default_factory=Work)
     urgent: Work = field(default_factory=Work)
+    gathered: Gathered = field(default_factory=Gathered)
     history: tuple[Sized, ...] = ()
+    last_size: int = 0
     pools: Mapping[str, PoolMemory] = field(default_factory=dict)
     last_work_seconds: float | None = None
-    strictness: float = 1.0
+    margin: float = 0.0
+    occupied: float = 0.0
+    expected: float = 0.0
     gpu_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -27,7 +27,8 @@ _log = structlog.get_logger(__name__)
 class Claimer:
     """Takes what the engine can start at once, and `claim_ahead` requests more.
 
-    Those are fetched and rendered meanwhile.
+    Those are fetched and rendered meanwhile. Without a free seat it leaves the hints to workers
+    that have one: what comes would wait here while it could start there.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Claimer:
                 self._runs.start(claimed)
             if result.claimed:
                 continue
-            if result.may_take_hints:
+            has_free_seat = self._runs.sequences() < self._engine.capacity
+            if result.may_take_hints and has_free_seat:
                 await self._wait_for_work(result.next_check_ms)
             else:
                 await self._wait(self._run_ended(result.next_check_ms))

@@ -90,9 +90,10 @@ def decide(
 
 def _begun(seen: _Seen, state: PolicyState, horizon: float) -> PolicyState:
     """At first, and after a start-up time of blindness, what is there counts as wanted till now."""
-    if seen.has_work or (state.last_work_seconds is None and seen.pods):
+    is_known = any(each.at_seconds >= seen.now - horizon for each in state.history)
+    if seen.has_work or (not is_known and seen.pods):
         state = replace(state, last_work_seconds=seen.now)
-    if any(each.at_seconds >= seen.now - horizon for each in state.history):
+    if is_known:
         return state
     there = dict(state.replicas)
     if state.at_seconds is None:

@@ -17,7 +17,7 @@ from facet.queue.values import Priority
 _RISE = 0.25
 """What one start-up time adds at `_WORST` times the permitted misses."""
 _WORST = 10.0
-_PLANNED = 0.5
+_PLANNED = 0.8
 """Share of the permitted misses at which the margin rests."""
 _MOST = 0.5
 

@@ -90,9 +90,10 @@ def decide(
 
 def _begun(seen: _Seen, state: PolicyState, horizon: float) -> PolicyState:
     """At first, and after a start-up time of blindness, what is there counts as wanted till now."""
-    if seen.has_work or (state.last_work_seconds is None and seen.pods):
+    is_known = any(each.at_seconds >= seen.now - horizon for each in state.history)
+    if seen.has_work or (not is_known and seen.pods):
         state = replace(state, last_work_seconds=seen.now)
-    if any(each.at_seconds >= seen.now - horizon for each in state.history):
+    if is_known:
         return state
     there = dict(state.replicas)
     if state.at_seconds is None:
@@ -179,12 +180,15 @@ def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
 def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity) -> float | None:
     """The load that the busy sequences show; None while work waits or nothing serves.
 
-    Pods that are less than full are faster, so what is free counts less than what is busy.
+    A request stays the shorter the emptier its pod is: the share of a full pod's rate is
+    u / (g + (1 - g) * u) where the share u of its sequences is busy and the share g of a full
+    batch's residence is left in an empty pod.
     """
     if supply.serving <= 0 or any(each.work.requests > 0 for each in seen.waiting.values()):
         return None
-    free = supply.serving - seen.leased.requests / first.batch
-    return max(0.0, supply.serving - first.slowing(one_request(state.mix)) * free)
+    busy = seen.leased.requests / first.batch / supply.serving
+    slowing = first.slowing(one_request(state.mix))
+    return supply.serving * busy / (slowing + (1 - slowing) * min(1.0, busy))
 
 
 def _size(

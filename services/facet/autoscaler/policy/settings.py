@@ -69,7 +69,7 @@ class PolicySettings:
     idle_seconds: float = 600.0
     max_cost_per_hour: float = 0.0
     max_surge: float = 9.0
-    max_shrink: float = 0.5
+    max_shrink: float = 0.9
 
     def __post_init__(self) -> None:
         if not self.pools:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from facet.autoscaler.signals import Phase
-from facet.queue.limits import QueueLimits
+from facet.queue.limits import MAX_WAIT_MS, QueueLimits
 from facet.simulator.faults import Faults
 from facet.simulator.kernel import Kernel
 from facet.simulator.pod import SimulatedPod
@@ -186,9 +186,13 @@ class Fleet:
             for request in taken:
                 pod.take(request, now)
             self._reschedule(pod)
-        if not pod.waits and pod.free_sequences > 0:
+        if pod.waits or pod.free_sequences <= 0:
+            return
+        if pod.has_free_seat:
             pod.waits = True
             self._waiters.append(pod)
+        else:
+            self._check_after(pod, MAX_WAIT_MS / 1000)
 
     def _check_after(self, pod: SimulatedPod, seconds: float) -> None:
         if not pod.will_check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable
 from contextlib import suppress
 
@@ -59,6 +60,7 @@ class Claimer:
             if free <= 0 or self._runs.has_suspect:
                 await self._wait(self._runs.ended.wait())
                 continue
+            asked_at = time.monotonic()
             result = await self._claim(free)
             if result is None:
                 continue
@@ -66,7 +68,7 @@ class Claimer:
                 await self._return(result)
                 return
             for claimed in result.claimed:
-                self._runs.start(claimed)
+                self._runs.start(claimed, asked_at)
             if result.claimed:
                 continue
             has_free_seat = self._runs.sequences() < self._engine.capacity

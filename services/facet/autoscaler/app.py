@@ -17,7 +17,11 @@ from pydantic import ValidationError
 from facet.autoscaler.holding_scaler import REASON, HoldingScaler
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.core.listener import bind
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
+from facet.core.tasks import cancel_all
+from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
+from facet.core.telemetry.exposition import registry_of
+from facet.core.telemetry.listener import serving_metrics
 from facet.core.tls import CertificateFiles
 
 _STOP_SECONDS = 1.0
@@ -48,7 +52,9 @@ async def serve(settings: AutoscalerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     ready = "READY"
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         if settings.mode == "external-scaler":
             scaler = grpc.aio.server()
             scaler.add_generic_rpc_handlers((HoldingScaler(),))
@@ -65,6 +71,15 @@ async def serve(settings: AutoscalerSettings) -> None:
                 _listening(server, settings.health_listen, None)
             )
             ready += f" health={address}"
+        address = stack.enter_context(
+            serving_metrics(
+                settings.metrics_listen,
+                {"/metrics": registry_of(AUTOSCALER)},
+                is_serving=lambda: True,
+            )
+        )
+        if address:
+            ready += f" metrics={address}"
         _log.warning("autoscaler.holding", reason=REASON)
         sys.stdout.write(f"{ready}\n")
         sys.stdout.flush()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from facet.api.v1.event_pb2 import Event, Queued
 from facet.api.v1.inference_service_pb2 import (
@@ -16,13 +17,16 @@ from facet.api.v1.inference_service_pb2 import (
     StreamGenerateContentResponse,
 )
 from facet.core.errors import OffsetOutOfRangeError, StoreUnavailableError
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.delivery import Delivery
 from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.follower import Follower, raise_failure
 from facet.gateway.generations import Generations, find
 from facet.gateway.intake import Accepted, Intake
+from facet.gateway.measures import Reading, measured
 from facet.gateway.open_calls import OpenCalls
 from facet.queue.values import State
 from facet.queue.views import Status
@@ -34,8 +38,14 @@ class InferenceService:
     """The methods that are served; the interceptor answers for all others."""
 
     def __init__(
-        self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls, eraser: Eraser
+        self,
+        catalogue: Catalogue,
+        intake: Intake,
+        open_calls: OpenCalls,
+        eraser: Eraser,
+        tracing: Tracing = UNTRACED,
     ) -> None:
+        self._tracing = tracing
         self._eraser = eraser
         self._catalogue = catalogue
         self._intake = intake
@@ -59,12 +69,16 @@ class InferenceService:
         fold = AnswerFold(
             include_thoughts=request.request.generation_config.thinking.include_thoughts
         )
-        with self._open_calls.enter():
+        with measured(request.request, call.tenant) as reading, self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
+            _begin(reading, accepted, request.request.priority)
             await call.announce(accepted.generation_id)
-            with accepted.route.reader.subscribe(
-                accepted.generation_id, origin=accepted.origin
-            ) as subscription:
+            with (
+                self._delivery(call) as delivery,
+                accepted.route.reader.subscribe(
+                    accepted.generation_id, origin=accepted.origin
+                ) as subscription,
+            ):
                 follower = Follower(
                     accepted.route.queue,
                     subscription,
@@ -76,6 +90,8 @@ class InferenceService:
                     if isinstance(step, Status):
                         continue
                     fold.add(StreamGenerateContentResponse.FromString(step.response).events)
+                    delivery.passed()
+                    reading.delivered(step, subscription.next_offset)
                     if step.is_terminal:
                         self._erase_after(accepted, call)
                         raise_failure(step.failure)
@@ -83,10 +99,11 @@ class InferenceService:
 
     async def stream(self, request: StreamGenerateContentRequest, call: Call) -> None:
         """Generate and write events as they are logged. Errors: any of the table of reasons."""
-        with self._open_calls.enter():
+        with measured(request.request, call.tenant) as reading, self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
+            _begin(reading, accepted, request.request.priority)
             await call.announce(accepted.generation_id)
-            await self._deliver(accepted, call, from_offset=0)
+            await self._deliver(accepted, call, reading, from_offset=0)
 
     async def attach(self, request: AttachGenerationRequest, call: Call) -> None:
         """Write the events of a generation from an offset on.
@@ -110,7 +127,9 @@ class InferenceService:
                 self._erase_after(attached, call)
                 raise_failure(status.failure)
                 return
-            await self._deliver(attached, call, from_offset=request.from_offset)
+            reading = Reading()
+            reading.begin(route.card.name, next_offset=request.from_offset)
+            await self._deliver(attached, call, reading, from_offset=request.from_offset)
 
     async def cancel(
         self, request: CancelGenerationRequest, call: Call
@@ -121,11 +140,16 @@ class InferenceService:
             cancelled=await route.queue.cancel(request.generation_id, call.tenant)
         )
 
-    async def _deliver(self, accepted: Accepted, call: Call, *, from_offset: int) -> None:
+    async def _deliver(
+        self, accepted: Accepted, call: Call, reading: Reading, *, from_offset: int
+    ) -> None:
         route = accepted.route
-        with route.reader.subscribe(
-            accepted.generation_id, from_offset, origin=accepted.origin
-        ) as subscription:
+        with (
+            self._delivery(call, from_offset) as delivery,
+            route.reader.subscribe(
+                accepted.generation_id, from_offset, origin=accepted.origin
+            ) as subscription,
+        ):
             follower = Follower(
                 route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at
             )
@@ -136,16 +160,31 @@ class InferenceService:
                     continue
                 if step.response:
                     await call.write(step.response)
+                    delivery.passed()
+                    reading.delivered(step, subscription.next_offset)
                 if step.is_terminal:
                     self._erase_after(accepted, call)
                     raise_failure(step.failure)
                     return
+
+    @contextmanager
+    def _delivery(self, call: Call, from_offset: int = 0) -> Iterator[Delivery]:
+        with self._tracing.phase(
+            "deliver", call.trace, attributes={"facet.from_offset": from_offset}
+        ) as span:
+            yield Delivery(span)
 
     def _erase_after(self, accepted: Accepted, call: Call) -> None:
         """Have a generation deleted that is not to outlast the delivery of its end."""
         if accepted.is_fleeting:
             route, name, tenant = accepted.route, accepted.generation_id, call.tenant
             call.after_answer(lambda: self._eraser.erase_soon(route, name, tenant))
+
+
+def _begin(reading: Reading, accepted: Accepted, priority: int) -> None:
+    # What a repeated request id names began at another time.
+    is_new = accepted.origin is not None
+    reading.begin(accepted.route.card.name, priority=priority if is_new else None)
 
 
 async def _waiting_frame(route: Route, status: Status) -> bytes:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.timing import timings
+from facet.core.telemetry.tracing import tracing
 from facet.profiles.refusal import PlanRefusedError
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
@@ -21,16 +24,19 @@ from facet.queue.sharded_queue import sharded_queue
 from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
 from facet.weights.errors import WeightsError
+from facet.worker.attempt import Telling
 from facet.worker.checkpoints import local_checkpoints
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writers import LogWriters
+from facet.worker.measures import Measures
 from facet.worker.planning import profile_of, this_machine
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
+from facet.worker.telling import telling, timed
 from facet.worker.watchdog import Watchdog
 from facet.worker.workplace import Workplace
 
@@ -69,31 +75,42 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
 
     Errors: EngineSettingsError, WeightsError.
     """
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
     # Before the engine: vLLM's own handlers would abort what runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         queue = await stack.enter_async_context(
             sharded_queue(store, release=settings.release, model=settings.model)
         )
         media = RedisMediaStore.connect(store, release=settings.release)
         stack.push_async_callback(media.close)
         readiness = Readiness(settings.ready_file, settings.health_listen)
+        measures = Measures(settings.model, settings.pool)
+        stack.enter_context(telling(settings.metrics_listen, readiness, measures))
         stack.push_async_callback(readiness.stop)
         await readiness.start()
         fetching = asyncio.create_task(local_checkpoints(settings))
         stack.push_async_callback(cancel_all, (fetching,))
-        await _before(stopping, fetching)
+        with timed(measures, "fetch"):
+            await _before(stopping, fetching)
         if stopping.is_set():
             return 0
-        engine = make_engine(settings, card, fetching.result())
+        with timed(measures, "import"):
+            engine = make_engine(settings, card, fetching.result(), measures.engine)
         stack.push_async_callback(engine.stop)
-        await _before(stopping, asyncio.create_task(engine.start()))
+        with timed(measures, "load"):
+            await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
-        worker = Worker(settings, queue, media, engine, readiness)
+        # After the engine, whose processes are forked.
+        traced = await stack.enter_async_context(_telling(settings))
+        worker = Worker(
+            settings, queue, media, engine, readiness, measures=measures, telling=traced
+        )
         return await worker.run(stopping)
 
 
@@ -107,13 +124,19 @@ class Worker:
         media: MediaStore,
         engine: Engine,
         readiness: Readiness,
+        *,
+        measures: Measures,
+        telling: Telling,
     ) -> None:
         name = settings.name
         self._drain_seconds = settings.drain_seconds
         self._readiness = readiness
         self._writer = LogWriters(queue, patience_seconds=settings.store_patience_seconds)
-        place = Workplace(name, engine, media, asyncio.Semaphore(engine.capacity))
+        slots = asyncio.Semaphore(engine.capacity)
+        place = Workplace(name, engine, media, slots, measures=measures, telling=telling)
         self._runs = Runs(queue, self._writer, place)
+        measures.capacity(sequences=engine.capacity, kv_tokens=engine.kv_tokens)
+        measures.watch(held=self._runs.__len__, running=engine.running)
         self._watchdog = Watchdog(self._runs, place, stall_seconds=settings.stall_seconds)
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead
@@ -176,6 +199,22 @@ def _failed(ends: set[asyncio.Future[Any]]) -> int:
         if end.done() and not end.cancelled() and (error := end.exception()) is not None:
             _log.error("worker.failed", error=repr(error))
     return 1
+
+
+@asynccontextmanager
+async def _telling(settings: WorkerSettings) -> AsyncIterator[Telling]:
+    identity = {
+        "facet.model": settings.model,
+        "facet.pool": settings.pool,
+        "facet.profile": settings.profile,
+        "facet.worker": settings.name,
+    }
+    resource = {"service.instance.id": settings.name}
+    async with (
+        tracing(settings, "worker", resource) as spans,
+        timings(settings.timing_endpoint, "worker", resource) as told,
+    ):
+        yield Telling(spans, told, identity)
 
 
 async def _before(stopping: asyncio.Event, start: asyncio.Task[Any]) -> None:

@@ -24,15 +24,18 @@ class Output:
     """Decodes what the engine makes of each candidate and logs it.
 
     Call `begin` once, `announce`, `take` for every step until `is_complete`, then `finish`; `fail`
-    at any time instead.
+    at any time instead. `finished` is what the terminal event says, once it is made; `usage` what
+    it tells, None unless it was written.
     """
 
     def __init__(self, claimed: Claimed, log: RunLog) -> None:
         self._claimed = claimed
         self._log = log
-        self._tally = Tally(claimed)
+        self.tally = Tally(claimed)
+        self.usage: generation_pb2.UsageMetadata | None = None
         self._events = EventBuilder(claimed.next_offset, include_thoughts=False)
         self._events.places[0].token_count = count_ids(claimed.token_ids)
+        self.finished: event_pb2.Finished | None = None
         self._candidates: list[Candidate] = []
         self._prompt: Prompt | None = None
         self._last = _NOTHING
@@ -45,6 +48,11 @@ class Output:
         if self._prompt is None:
             raise RuntimeError("begin comes first")
         return self._prompt
+
+    @property
+    def has_prompt(self) -> bool:
+        """Whether `begin` was called."""
+        return self._prompt is not None
 
     @property
     def is_complete(self) -> bool:
@@ -69,7 +77,7 @@ class Output:
         The logged ids go through the decoders, or are void.
         """
         self._prompt, self._is_restart = prompt, is_restart
-        self._tally.rendered(prompt, render_seconds)
+        self.tally.rendered(prompt, render_seconds)
         count = len(decoders)
         self._events = EventBuilder(
             self._claimed.next_offset, include_thoughts=include_thoughts, candidates=count
@@ -102,7 +110,7 @@ class Output:
     def take(self, candidate: Candidate, step: Step) -> None:
         """Decode a candidate's step and log it; the last one of all is kept for `finish`."""
         index = candidate.index
-        self._tally.stepped(step, index)
+        self.tally.stepped(step, index)
         decoded, ids = candidate.take(step)
         events = self._events.step(decoded, len(ids), step.logprobs, candidate=index)
         entry = _entry(events, step, id_words(index, ids))
@@ -155,13 +163,14 @@ class Output:
         thoughts = sum(candidate.thought_token_count for candidate in self._candidates)
         return event_pb2.Finished(
             finish_reason=reason,
-            usage=self._tally.usage(self._events.token_count, thoughts),
-            timings=self._tally.timings(),
+            usage=self.tally.usage(self._events.token_count, thoughts),
+            timings=self.tally.timings(),
         )
 
     async def _end(
         self, finished: event_pb2.Finished, failure: bytes = b"", *, is_dead_letter: bool = False
     ) -> None:
+        self.finished = finished
         usage = finished.usage
         ending = Ending(
             failure,
@@ -172,6 +181,8 @@ class Output:
         )
         terminal = _entry([self._events.finished(finished)], Step(()))
         await self._log.finish(_joined(self._last, terminal), ending)
+        if not self._log.lost.is_set():
+            self.usage = usage
 
 
 def _entry(events: Sequence[event_pb2.Event], step: Step, words: tuple[int, ...] = ()) -> Entry:

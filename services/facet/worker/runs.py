@@ -56,10 +56,10 @@ class Runs:
         """Whether one of them must run alone."""
         return any(run.claimed.is_alone for run in self._tasks)
 
-    def start(self, claimed: Claimed) -> None:
-        """Begin to work on a claim."""
+    def start(self, claimed: Claimed, asked_at: float | None = None) -> None:
+        """Begin to work on a claim that was asked for at `asked_at`, on the monotonic clock."""
         log = self._writer.open(claimed.lease, claimed.next_offset)
-        run = Run(claimed, log, self._place)
+        run = Run(claimed, log, self._place, asked_at)
         self._tasks[run] = asyncio.create_task(self._supervise(run))
 
     async def keep(self) -> None:
@@ -70,11 +70,15 @@ class Runs:
 
     async def drain(self, seconds: float) -> None:
         """Let runs in the engine finish within the bound, hand the others back."""
+        held = len(self._tasks)
         waiting = [run for run in self._tasks if not run.is_in_engine]
         await self._hand_back(waiting)
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
-        await self._hand_back(list(self._tasks))
+        left = list(self._tasks)
+        await self._hand_back(left)
+        handed_back = len(waiting) + len(left)
+        self._place.measures.drained(finished=held - handed_back, handed_back=handed_back)
 
     async def abandon(self) -> None:
         """End what is left without a word to the store: the leases lapse."""

@@ -18,6 +18,7 @@ from tests.support.queue_contract import (
     rewinding,
     submitting,
     sweeping,
+    telling,
     warming,
     writing,
 )
@@ -120,6 +121,10 @@ class TestInspect(operating.InspectContract):
 
 
 class TestWorkers(operating.WorkerContract):
+    pass
+
+
+class TestTelling(telling.TellingContract):
     pass
 
 

@@ -13,7 +13,7 @@ from facet.autoscaler.policy.learning import Lesson, effort_of, learned
 from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.stabilising import remembered, stabilised
+from facet.autoscaler.policy.stabilising import noticed, remembered, stabilised
 from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
 from facet.queue.values import Priority
@@ -211,7 +211,9 @@ def _size(
         cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
         reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
     given, limits = stabilised(wanted, history, settings)
+    there = sum(1 for pod in seen.pods if pod.phase is not Phase.TERMINATING)
+    asked, noticing = noticed(given, there, settings)
     apart = settings.interval_seconds / 2
     history = remembered(history, Sized(seen.now, wanted, given, given), seen.now - horizon, apart)
     state = replace(state, history=history, last_size=given)
-    return given, state, (*reasons, *limits)
+    return asked, state, (*reasons, *limits, *noticing)

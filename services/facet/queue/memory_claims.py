@@ -30,9 +30,15 @@ class MemoryClaims:
         turn.run()
         if turn.taken:
             names = [record.generation_id for record in turn.taken]
+            self._forget_lapsed(now)
             self._by_nonce[claim.nonce] = (now + self._ledger.limits.lease_ms, names)
         claimed = tuple(self._describe(record) for record in turn.taken)
         return ClaimResult(claimed, turn.next_check_ms, turn.may_take_hints)
+
+    def _forget_lapsed(self, now: int) -> None:
+        """Claims lapse in the order in which they were made."""
+        while self._by_nonce and next(iter(self._by_nonce.values()))[0] <= now:
+            del self._by_nonce[next(iter(self._by_nonce))]
 
     def _repeat(self, claim: Claim, names: Sequence[str]) -> list[Claimed]:
         claimed = []

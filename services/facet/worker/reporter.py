@@ -12,6 +12,7 @@ from facet.queue.port import Consumer
 from facet.worker.engine.port import Engine
 from facet.worker.run import ENVELOPE_VERSIONS
 from facet.worker.runs import Runs
+from facet.worker.speculation_gate import SpeculationGate
 
 _PERIOD_SECONDS = 2.0
 
@@ -25,13 +26,21 @@ class Reporter:
     """
 
     def __init__(
-        self, queue: Consumer, engine: Engine, runs: Runs, *, worker: str, model: str
+        self,
+        queue: Consumer,
+        engine: Engine,
+        runs: Runs,
+        *,
+        worker: str,
+        model: str,
+        speculation: SpeculationGate | None = None,
     ) -> None:
         self._queue = queue
         self._engine = engine
         self._runs = runs
         self._worker = worker
         self._model = model
+        self._speculation = speculation
         self.is_draining = False
         self.drain_asked = asyncio.Event()
 
@@ -54,6 +63,14 @@ class Reporter:
             envelope_versions=ENVELOPE_VERSIONS,
         )
         report.report_time.GetCurrentTime()
+        if self._speculation is not None:
+            report.speculation.CopyFrom(
+                log_pb2.SpeculationReport(
+                    healthy=self._speculation.is_healthy,
+                    acceptance=self._speculation.acceptance,
+                    floor=self._speculation.floor,
+                )
+            )
         try:
             if await self._queue.report(self._worker, report.SerializeToString()):
                 self.drain_asked.set()

@@ -36,6 +36,9 @@ from facet.client.errors import FacetApiError, StreamCorruptedError
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `facet`; ends by SystemExit with one of `ExitCode`."""
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["simulate"]:
+        services.simulate(given[1:])
     arguments = build_parser().parse_args(argv)
     warnings.showwarning = cast("Any", _warn)
     try:
@@ -70,6 +73,8 @@ def build_parser() -> Parser:
     plan.add_command(commands)
     weights.add_command(commands)
     admin.add_commands(commands)
+
+    commands.add_parser("simulate", help="compare scaling policies (needs facet[simulator])")
 
     for service, extra in services.EXTRAS.items():
         own = commands.add_parser(

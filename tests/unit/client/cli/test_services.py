@@ -26,6 +26,31 @@ def test_the_module_replaces_the_process_when_a_service_is_named(
     assert executed == [[sys.executable, sys.executable, "-P", "-m", f"facet.{service}"]]
 
 
+def test_the_simulator_gets_all_arguments_when_it_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executed: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda path, argv: executed.append([path, *argv]))
+
+    with pytest.raises(SystemExit):
+        main(["simulate", "--json", "--help"])
+
+    command = [sys.executable, sys.executable, "-P", "-m", "facet.simulator"]
+    assert executed == [[*command, "--json", "--help"]]
+
+
+def test_the_extra_is_named_when_the_simulator_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate"])
+
+    assert ended.value.code == ExitCode.USAGE
+    assert "facet[simulator]" in capsys.readouterr().err
+
+
 def test_the_extra_is_named_when_a_service_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,7 @@ class WorkerReport(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     ENVELOPE_VERSIONS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
+    SPECULATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The worker's name."""
     model: _builtins.str
@@ -56,6 +57,10 @@ class WorkerReport(_message.Message):
     def report_time(self) -> _timestamp_pb2.Timestamp:
         """When it reported."""
 
+    @_builtins.property
+    def speculation(self) -> Global___SpeculationReport:
+        """How drafts fare; absent where nothing is drafted."""
+
     def __init__(
         self,
         *,
@@ -68,11 +73,44 @@ class WorkerReport(_message.Message):
         draining: _builtins.bool = ...,
         envelope_versions: _abc.Iterable[_builtins.int] | None = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
+        speculation: Global___SpeculationReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report_time", b"report_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report_time", b"report_time", "speculation", b"speculation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "context_tokens", b"context_tokens", "draining", b"draining", "envelope_versions", b"envelope_versions", "fingerprint", b"fingerprint", "model", b"model", "name", b"name", "report_time", b"report_time", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "context_tokens", b"context_tokens", "draining", b"draining", "envelope_versions", b"envelope_versions", "fingerprint", b"fingerprint", "model", b"model", "name", b"name", "report_time", b"report_time", "running", b"running", "speculation", b"speculation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerReport: _TypeAlias = WorkerReport  # noqa: Y015
+
+@_typing.final
+class SpeculationReport(_message.Message):
+    """How speculative decoding fares on a worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEALTHY_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
+    healthy: _builtins.bool
+    """Not below the floor, or well above it again."""
+    acceptance: _builtins.float
+    """Share of drafted tokens that were accepted of late; absent until enough were drafted."""
+    floor: _builtins.float
+    """The profile's lowest share."""
+    def __init__(
+        self,
+        *,
+        healthy: _builtins.bool = ...,
+        acceptance: _builtins.float | None = ...,
+        floor: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "acceptance", b"acceptance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "acceptance", b"acceptance", "floor", b"floor", "healthy", b"healthy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__acceptance: _TypeAlias = _typing.Literal["acceptance"]  # noqa: Y015
+    _WhichOneofArgType__acceptance: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acceptance) -> _WhichOneofReturnType__acceptance | None: ...
+
+Global___SpeculationReport: _TypeAlias = SpeculationReport  # noqa: Y015

@@ -1,0 +1,1 @@
+"""The simulator: the real scaling policy and queue discipline over simulated pods."""

@@ -1,0 +1,5 @@
+"""`python -m facet.simulator`."""
+
+from facet.simulator.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""What arrives: trace files and synthetic loads, scaled."""

@@ -171,3 +171,26 @@ def test_a_value_is_refused_when_no_rule_can_follow_it(
     refusal = render({"monitoring": {"from": [{"podSelector": {}}], "rules": rules}}).refusal
 
     assert said in refusal
+
+
+def test_dashboards_have_the_label_that_sidecars_look_for(render: Renderer) -> None:
+    dashboards = {"enabled": True, "annotations": {"grafana_folder": "Facet"}}
+    monitoring = {"from": [{"podSelector": {}}], "dashboards": dashboards}
+    metadata = render({"monitoring": monitoring})["ConfigMap/facet-dashboard-queue"]["metadata"]
+
+    assert metadata["labels"]["grafana_dashboard"] == "1"
+    assert metadata["annotations"]["grafana_folder"] == "Facet"
+
+    dashboards["labels"] = {"grafana_dashboard": "facet", "team": "serving"}
+    labels = render({"monitoring": monitoring})["ConfigMap/facet-dashboard-queue"]["metadata"][
+        "labels"
+    ]
+    assert labels["grafana_dashboard"] == "facet"
+    assert labels["team"] == "serving"
+
+
+def test_dashboards_are_refused_when_policies_let_nobody_scrape(render: Renderer) -> None:
+    dashboards = {"monitoring": {"dashboards": {"enabled": True}}}
+
+    assert "set monitoring.from" in render(dashboards).refusal
+    assert render({**dashboards, "networkPolicy": {"enabled": False}}).refusal == ""

@@ -43,6 +43,7 @@ ALONE = {
     f"{PLAN} w4a16 --memory 16GiB",
     f"{PLAN} w4a16-cpu --memory 16GiB",
     f"{PLAN} w4a16-cpu --target gke-16",
+    ".venv/bin/facet simulate --workload flash --peak-pods 4 --policies facet,hpa-utilisation",
 }
 """Commands that need no node."""
 REGISTRY = "registry.example.com"

@@ -74,7 +74,7 @@ class DecidingLoop:
             self._woken.clear()
             try:
                 await self.step()
-            except Exception:  # a supervisor: what one decision meets must not end the next ones
+            except Exception:  # noqa: BLE001 - a supervisor: one fault must not end all decisions
                 self._reign = None
                 await self._current.miss("a fault of the autoscaler: see its log")
                 _log.exception("autoscaler.fault")

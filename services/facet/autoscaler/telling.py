@@ -22,7 +22,7 @@ def tell_held(current: CurrentDecision, *, is_leading: bool) -> None:
 
 def tell_decided(decision: Decision) -> None:
     """Count a decision that this replica took."""
-    metrics.DECISIONS.labels("yes" if decision.is_blind else "no").inc()
+    metrics.DECISIONS.labels("blind" if decision.is_blind else "decided").inc()
     for reason in decision.reasons:
         metrics.REASONS.labels(reason.pool, reason.cause.value).inc()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass, replace
 
 import structlog
@@ -113,19 +114,20 @@ class DecidingLoop:
             await self._hand_over()
             life_ms = round(LEASE_INTERVALS * self._settings.interval_seconds * 1000)
             epoch = await self._memory.lead(self._name, life_ms)
+            asked_at = time.monotonic()
             record = await self._memory.recall()
             if epoch and epoch == record.epoch:
-                await self._lead(epoch, record)
+                await self._lead(epoch, record, asked_at)
             else:
                 self._reign = None
-                await self._follow(record)
+                await self._follow(record, asked_at)
         except StoreUnavailableError as error:
             self._reign = None
             await self._current.miss("the store is away")
             _log.warning("autoscaler.blind", why="the store is away", cause=repr(error.__cause__))
         tell_held(self._current, is_leading=self.is_leading)
 
-    async def _lead(self, epoch: int, record: ScalingRecord) -> None:
+    async def _lead(self, epoch: int, record: ScalingRecord, asked_at: float) -> None:
         if self._reign is None or self._reign.epoch != epoch:
             self._reign = Reign(epoch, self._recalled(record))
             _log.info("autoscaler.leading", epoch=epoch)
@@ -141,7 +143,7 @@ class DecidingLoop:
             return
         self._reign = Reign(epoch, learned)
         before = self._current.decision
-        await self._current.take(decision, 0.0)
+        await self._current.take(decision, time.monotonic() - asked_at)
         tell_decided(decision)
         tell_explanation(told)
         if before is None or before.replicas != decision.replicas:
@@ -152,16 +154,17 @@ class DecidingLoop:
                 reasons=[each.cause.value for each in decision.reasons],
             )
 
-    async def _follow(self, record: ScalingRecord) -> None:
+    async def _follow(self, record: ScalingRecord, asked_at: float) -> None:
         """Take the leader's decision; after an arrival its next one."""
         for _ in range(_FOLLOWS):
-            await self._take(record)
+            await self._take(record, asked_at)
             if not self._current.has_arrival:
                 return
             await asyncio.sleep(_FOLLOW_SECONDS)
+            asked_at = time.monotonic()
             record = await self._memory.recall()
 
-    async def _take(self, record: ScalingRecord) -> None:
+    async def _take(self, record: ScalingRecord, asked_at: float) -> None:
         if not record.at_ms:
             await self._current.miss("nothing was decided yet")
             return
@@ -170,7 +173,8 @@ class DecidingLoop:
         except ValueError as error:
             await self._current.miss(str(error))
             return
-        await self._current.take(decision, record.age_seconds)
+        age_seconds = record.age_seconds + time.monotonic() - asked_at
+        await self._current.take(decision, age_seconds)
         tell_explanation(ExplainAutoscalerResponse.FromString(record.decision))
 
     def _recalled(self, record: ScalingRecord) -> Learned:

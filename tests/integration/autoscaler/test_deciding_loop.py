@@ -160,16 +160,16 @@ async def test_the_last_decision_counts_when_the_store_is_away(
 
 
 async def test_all_replicas_know_within_200_ms_when_a_request_comes_to_an_idle_queue(
-    redis_server: RedisServer,
+    own_redis_server: RedisServer,
 ) -> None:
     slow = replace(POLICY, interval_seconds=30.0)
-    async with replicas(redis_server.url, policy=slow) as both:
+    async with replicas(own_redis_server.url, policy=slow) as both:
         for each in both:
             await each.loop.step()
         async with running(*both):
 
             async def are_watching() -> bool:
-                return "blocked_clients:2" in await info(redis_server.url, "clients")
+                return await blocked_clients(own_redis_server.url) == 2
 
             await until(are_watching)
             versions = [await each.current.changed() for each in both]
@@ -185,6 +185,7 @@ async def test_all_replicas_know_within_200_ms_when_a_request_comes_to_an_idle_q
             await until(is_decided, seconds=2)
 
 
-async def info(url: str, section: str) -> str:
-    async with Redis.from_url(url) as redis:
-        return str(await redis.execute_command("INFO", section, NEVER_DECODE=True))
+async def blocked_clients(url: str) -> int:
+    redis: Redis = Redis.from_url(url)
+    async with redis:
+        return int((await redis.info("clients"))["blocked_clients"])

@@ -39,22 +39,33 @@ async def test_there_is_no_answer_when_the_last_one_is_too_old() -> None:
 
 
 async def test_waiters_are_told_when_a_decision_or_an_arrival_comes() -> None:
-    current = CurrentDecision(Clock())
+    clock = Clock()
+    current = CurrentDecision(clock)
     seen = await current.changed()
     waiting = asyncio.create_task(current.changed(seen))
     await current.arrive()
     later = await waiting
-    assert (later != seen, current.has_arrival) == (True, True)
+    assert later != seen
     waiting = asyncio.create_task(current.changed(later))
-    await current.take(decision(1.0), 0.0)
-    assert (await waiting != later, current.has_arrival) == (True, False)
+    clock.now = 1.0
+    await current.take(decision(1.0), 0.5)
+    assert await waiting != later
+    assert not current.has_arrival
+
+
+async def test_an_arrival_stays_when_the_decision_was_taken_before_it() -> None:
+    clock = Clock()
+    current = CurrentDecision(clock)
+    clock.now = 10.0
+    await current.arrive()
+    clock.now = 11.0
+    await current.take(decision(1.0), 1.5)
+    assert current.has_arrival
 
 
 async def test_waiters_sleep_on_when_the_same_decision_is_read_again() -> None:
     current = CurrentDecision(Clock())
     await current.take(decision(1.0), 0.0)
-    await current.arrive()
     seen = await current.changed()
     await current.take(decision(1.0), 3.0)
     assert await current.changed() == seen
-    assert current.has_arrival

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -17,31 +14,12 @@ import pytest
 from facet.autoscaler.holding_scaler import SERVICE
 from facet.core.health_probe import is_serving
 from tests.support.authority import Authority, SecretVolume
+from tests.support.autoscaler_process import autoscaler
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.integration
 
 METHODS = ("IsActive", "StreamIsActive", "GetMetricSpec", "GetMetrics", "StreamMetricSpec")
-
-
-@contextmanager
-def autoscaler(**settings: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A process that has said READY, and its addresses by name."""
-    environment = {f"FACET_AUTOSCALER_{name.upper()}": value for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "facet.autoscaler"],
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("READY"), line
-        yield process, dict(re.findall(r"(\w+)=(\S+)", line))
-    finally:
-        process.kill()
-        process.communicate(timeout=10)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -23,19 +23,27 @@ def decision(at: float) -> Decision:
     return Decision(at, {"a": 2})
 
 
+def held(current: CurrentDecision) -> Decision | None:
+    return current.decision
+
+
+def why(current: CurrentDecision) -> str:
+    return current.why_none
+
+
 async def test_there_is_no_answer_when_the_last_one_is_too_old() -> None:
     clock = Clock()
     current = CurrentDecision(clock)
-    assert current.why_none == "nothing was decided yet"
+    assert why(current) == "nothing was decided yet"
     await current.take(decision(1.0), 5.0)
-    assert current.decision == decision(1.0)
-    assert current.why_none == ""
+    assert held(current) == decision(1.0)
+    assert why(current) == ""
     await current.miss("the store is away")
     clock.now = VALID_SECONDS - 5
-    assert current.decision == decision(1.0)
+    assert held(current) == decision(1.0)
     clock.now += 0.1
-    assert current.decision is None
-    assert current.why_none == "the last decision is 60 s old: the store is away"
+    assert held(current) is None
+    assert why(current) == "the last decision is 60 s old: the store is away"
 
 
 async def test_waiters_are_told_when_a_decision_or_an_arrival_comes() -> None:

@@ -33,6 +33,7 @@ LEFT_OUT = {
     ("GATEWAY", "address_file"): _ENVIRONMENT,
     ("AUTOSCALER", "tls_client_ca_file"): _POLICY,
     ("WORKER", "ready_file"): _ENVIRONMENT,
+    ("WORKER", "timing_endpoint"): "the autoscaler of the chart takes no spans yet",
     ("WORKER", "simulated_startup_seconds"): _SIMULATED,
     ("WORKER", "simulated_step_ms"): _SIMULATED,
     ("WORKER", "simulated_prefill_tokens_per_second"): _SIMULATED,

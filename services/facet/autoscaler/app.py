@@ -27,7 +27,8 @@ from facet.autoscaler.timing_receiver import (
 )
 from facet.autoscaler.timing_samples import WaitingSamples
 from facet.core.listener import bind
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
+from facet.core.tasks import cancel_all
 from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
 from facet.core.telemetry.exposition import registry_of
 from facet.core.telemetry.listener import serving_metrics
@@ -61,7 +62,9 @@ async def serve(settings: AutoscalerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     ready = "READY"
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         if settings.mode == "external-scaler":
             scaler = grpc.aio.server()
             scaler.add_generic_rpc_handlers((HoldingScaler(),))

@@ -108,7 +108,11 @@ async def _think(settings: AutoscalerSettings, pools_file: Path, stack: AsyncExi
         receiver = TimingReceiver(settings.model, [each.name for each in pools], samples)
         receive_timings(server, receiver)
         address = await stack.enter_async_context(
-            _listening(server, settings.otlp_listen, settings.certificates())
+            _listening(
+                server,
+                settings.otlp_listen,
+                settings.certificates() if settings.otlp_tls else None,
+            )
         )
         ready = f" otlp={address}"
     await stack.enter_async_context(deciding(settings, pools, samples))

@@ -74,7 +74,7 @@ class ServiceCoefficients:
         prompts = self.prompt_seconds(work)
         residence = work.requests * self.prefill_base_seconds + prompts
         residence += steps * self.step_base_seconds
-        slope, stalls = self.step_sequence_seconds, 0.0
+        slope, stalls = self.step_sequence_seconds, 1.0
         if self.mean_prefill_seconds > 0 and self.mean_steps > 0:
             stall = self.mean_prefill_seconds / self.mean_steps
             stalls = min(1.0, slope / stall)

@@ -1,4 +1,9 @@
-"""SLO burn: where first tokens come late although sizes seemed right, misses are planned fewer."""
+"""SLO burn: where first tokens come late although sizes seemed right, more room is kept.
+
+What a model of queues cannot know, such as requests that wait inside a worker, shows in the share
+of misses. The margin follows it until that share is what is planned ("Adaptive conformal inference
+under distribution shift", Gibbs and Candes, 2021).
+"""
 
 from __future__ import annotations
 
@@ -9,27 +14,28 @@ from facet.autoscaler.policy.settings import SloSettings
 from facet.autoscaler.signals import Latency
 from facet.queue.values import Priority
 
-_STRICTEST = 1 / 16
-"""Beyond it more pods would not help: what burns then is no queue."""
-_RELIEF = 4.0
-"""Start-up times without burning that undo one of burning."""
+_RISE = 0.25
+"""What one start-up time adds at `_WORST` times the permitted misses."""
+_WORST = 10.0
+_PLANNED = 0.8
+"""Share of the permitted misses at which the margin rests."""
+_MOST = 0.5
 
 
-def strictness_after(
-    before: float,
-    latency: Mapping[Priority, Latency],
-    start_ups: float,
-    slo: SloSettings,
+def margin_after(
+    before: float, latency: Mapping[Priority, Latency], start_ups: float, slo: SloSettings
 ) -> tuple[float, tuple[Reason, ...]]:
-    """Strictness after so many start-up times, halved by each that burns, and the reason."""
+    """The margin, a share of what is needed, after so many start-up times, and the reason."""
     seen = latency.get(Priority.INTERACTIVE, Latency()).within_slo
     after = before
     if seen is not None:
-        change = -start_ups if seen < slo.attainment else start_ups / _RELIEF
-        after = min(1.0, max(_STRICTEST, before * 2.0**change))
-    if after == 1.0:
+        permitted = (1 - slo.attainment) or 1e-4
+        burn = min(_WORST, (1 - seen) / permitted)
+        change = _RISE * start_ups * (burn - _PLANNED) / _WORST
+        after = min(_MOST, max(0.0, before + change))
+    if after == 0.0:
         return after, ()
-    numbers = {"strictness": after, "slo": slo.attainment}
+    numbers = {"margin_share": after, "slo": slo.attainment}
     if seen is not None:
         numbers["within_slo"] = seen
     return after, (Reason(Cause.SLO_BURN, numbers=numbers),)

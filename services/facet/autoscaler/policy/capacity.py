@@ -22,7 +22,8 @@ _LEAST_SLOWING = 0.1
 class Capacity:
     """A pod of a pool; `startup_seconds` pass until it serves.
 
-    It can hold `sequences`, and `batch` of them within the inter-token SLO.
+    It can hold `sequences`, and `batch` of them within the inter-token SLO. Work was seen to take
+    `effort` times what the coefficients say.
     """
 
     settings: PoolSettings
@@ -31,14 +32,15 @@ class Capacity:
     batch: float
     startup_seconds: float
     startup_deviation_seconds: float
+    effort: float = 1.0
 
     def pod_seconds(self, work: Work) -> float:
         """Seconds that one full pod takes for the work."""
-        return self.coefficients.pod_seconds(work, self.batch)
+        return self.coefficients.pod_seconds(work, self.batch) * self.effort
 
     def slowing(self, mix: Work) -> float:
         """The share of a full batch's residence time that is left in an empty pod, above 0."""
-        full = self.pod_seconds(mix) * self.batch
+        full = self.coefficients.pod_seconds(mix, self.batch) * self.batch
         if full <= 0:
             return 1.0
         steps = mix.output_tokens / self.coefficients.tokens_per_step

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from facet.autoscaler.decision import Cause, Decision, Reason
-from facet.autoscaler.policy.burning import strictness_after
+from facet.autoscaler.policy.burning import margin_after
 from facet.autoscaler.policy.capacity import Capacity, capacities, serving_pods
-from facet.autoscaler.policy.learning import Lesson, learned
-from facet.autoscaler.policy.need import Load, Need, Supply, need_of
+from facet.autoscaler.policy.learning import Lesson, effort_of, learned
+from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.stabilising import remembered, stabilised
+from facet.autoscaler.policy.stabilising import noticed, remembered, stabilised
 from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
 from facet.queue.values import Priority
 
+_SUPPLIED = 0.8
+"""Share of the size from which on misses tell about the size, not about pods that still start."""
 _LONG = 1e9
 """Seconds that stand for ever in what is told."""
 
@@ -58,14 +60,21 @@ def decide(
     horizon = first.startup_seconds + first.startup_deviation_seconds + settings.interval_seconds
     state = _begun(seen, state, horizon)
     since = 0.0 if state.at_seconds is None else max(0.0, seen.now - state.at_seconds)
-    strictness, burning = strictness_after(
-        state.strictness, signals.latency.current or {}, since / horizon, settings.slo
-    )
-    state = replace(state, strictness=strictness)
-    lesson = Lesson(since, seen.pods, seen.leased, seen.arrivals)
-    state, expected = learned(lesson, state, first, horizon, settings)
     stocks, memories, stock_reasons = _stocks(signals, seen, state, found, settings)
     supply = _supply(seen, stocks, horizon)
+    burning: tuple[Reason, ...] = ()
+    if supply.serving >= _SUPPLIED * state.last_size:
+        margin, burning = margin_after(
+            state.margin, signals.latency.current or {}, since / horizon, settings.slo
+        )
+        state = replace(state, margin=margin)
+    lesson = Lesson(
+        since, seen.pods, seen.leased, seen.arrivals, _load_pods(seen, state, supply, first)
+    )
+    state, expected = learned(lesson, state, first, horizon, settings)
+    effort = effort_of(state)
+    first = replace(first, effort=effort)
+    expected = replace(expected, near=expected.near * effort, far=expected.far * effort)
     need = need_of(
         Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
     )
@@ -81,9 +90,10 @@ def decide(
 
 def _begun(seen: _Seen, state: PolicyState, horizon: float) -> PolicyState:
     """At first, and after a start-up time of blindness, what is there counts as wanted till now."""
-    if seen.has_work or (state.last_work_seconds is None and seen.pods):
+    is_known = any(each.at_seconds >= seen.now - horizon for each in state.history)
+    if seen.has_work or (not is_known and seen.pods):
         state = replace(state, last_work_seconds=seen.now)
-    if any(each.at_seconds >= seen.now - horizon for each in state.history):
+    if is_known:
         return state
     there = dict(state.replicas)
     if state.at_seconds is None:
@@ -167,6 +177,20 @@ def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
     return Supply(serving, tuple(coming), horizon)
 
 
+def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity) -> float | None:
+    """The load that the busy sequences show; None while work waits or nothing serves.
+
+    A request stays the shorter the emptier its pod is: the share of a full pod's rate is
+    u / (g + (1 - g) * u) where the share u of its sequences is busy and the share g of a full
+    batch's residence is left in an empty pod.
+    """
+    if supply.serving <= 0 or any(each.work.requests > 0 for each in seen.waiting.values()):
+        return None
+    busy = seen.leased.requests / first.batch / supply.serving
+    slowing = first.slowing(one_request(state.mix))
+    return supply.serving * busy / (slowing + (1 - slowing) * min(1.0, busy))
+
+
 def _size(
     seen: _Seen, state: PolicyState, need: Need, horizon: float, settings: PolicySettings
 ) -> tuple[int, PolicyState, tuple[Reason, ...]]:
@@ -187,7 +211,9 @@ def _size(
         cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
         reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
     given, limits = stabilised(wanted, history, settings)
+    there = sum(1 for pod in seen.pods if pod.phase is not Phase.TERMINATING)
+    asked, noticing = noticed(given, there, settings)
     apart = settings.interval_seconds / 2
     history = remembered(history, Sized(seen.now, wanted, given, given), seen.now - horizon, apart)
     state = replace(state, history=history, last_size=given)
-    return given, state, (*reasons, *limits)
+    return asked, state, (*reasons, *limits, *noticing)

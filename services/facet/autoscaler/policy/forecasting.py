@@ -125,7 +125,7 @@ def forecast(now: Forecaster, horizon_seconds: float, *, is_changed: bool = Fals
         variance = max(0.0, now.errors[-1] - now.noise / far * _share(now, horizon_seconds))
     if now.elapsed_seconds < horizon_seconds and near > 0:
         variance += now.noise / near * now.interval_seconds / now.elapsed_seconds
-    return Forecast(near, far, math.sqrt(variance), is_changed)
+    return Forecast(near, far, math.sqrt(min(1.0, variance)), is_changed)
 
 
 def _candidates(now: Forecaster, ahead_seconds: float, horizon_seconds: float) -> tuple[float, ...]:

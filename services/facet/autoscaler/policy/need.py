@@ -20,6 +20,9 @@ _PLANNED_MISSES = 0.5
 _LEAST_WAIT = 0.1
 """Share of a TTFT SLO that may be waited, where the prompt alone takes more than the rest."""
 
+_TRACE = 1e-6
+"""Fewer requests than these tell nothing of the mean one."""
+
 
 @dataclass(frozen=True)
 class Supply:
@@ -53,9 +56,10 @@ def need_of(
     """What forecast, backlog, batch work and leased work ask for together."""
     waiting, forecast = load.waiting, load.forecast
     batch = waiting.get(Priority.BATCH, WaitingWork())
-    misses = (1 - settings.slo.attainment) * _PLANNED_MISSES * state.strictness
+    misses = (1 - settings.slo.attainment) * _PLANNED_MISSES
     demand = demand_of(forecast, state, capacity, settings, is_filled=batch.work.requests > 0)
-    staffed = places_for(demand, misses) / capacity.batch * (1 + settings.head_room)
+    staffed = places_for(demand, misses) / capacity.batch
+    staffed *= 1 + settings.head_room + state.margin
     reasons = []
     if staffed > 0:
         numbers = {
@@ -99,7 +103,7 @@ def demand_of(
     is_filled: bool,
 ) -> Demand:
     """The forecast load as sequences of full batches, with what may be waited."""
-    mix = _one_request(state.mix)
+    mix = one_request(state.mix)
     seconds = capacity.pod_seconds(mix)
     residence = seconds * capacity.batch
     total = capacity.pod_seconds(state.mix)
@@ -125,8 +129,9 @@ def _wait(slo_seconds: float, prompt_seconds: float) -> float:
     return max(slo_seconds - prompt_seconds, _LEAST_WAIT * slo_seconds)
 
 
-def _one_request(mix: Work) -> Work:
-    return mix.scaled(1 / mix.requests) if mix.requests > 0 else mix
+def one_request(mix: Work) -> Work:
+    """The mean request of a mix."""
+    return mix.scaled(1 / mix.requests) if mix.requests > _TRACE else Work()
 
 
 def _pod_seconds(

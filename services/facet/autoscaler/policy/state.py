@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from facet.autoscaler.policy.forecasting import Forecaster
 from facet.autoscaler.work import Work
 
+FIRST_MARGIN = 0.15
+"""Room on top until misses are measured; it shrinks in an hour where none come."""
+
 
 @dataclass(frozen=True)
 class PoolMemory:
@@ -51,8 +54,9 @@ class PolicyState:
     same in pods of the first pool's speed, before stock and cost. `mix` is what
     arrived lately of INTERACTIVE and STANDARD, older work counting less; `urgent` is the
     INTERACTIVE part of it, and `recent` the same with a shorter memory. `gpu_seconds` by tenant are
-    totals since the state began, "" for what served nobody. `strictness` is the part of the planned
-    misses that is left since SLOs burn, 1 while they do not.
+    totals since the state began, "" for what served nobody. `margin` is room kept on top since SLOs
+    burnt, a share of what is needed. `occupied` and `expected` are decayed sums of the load as the
+    busy sequences show it and as arrivals promised it, in pods.
     """
 
     at_seconds: float | None = None
@@ -66,5 +70,7 @@ class PolicyState:
     last_size: int = 0
     pools: Mapping[str, PoolMemory] = field(default_factory=dict)
     last_work_seconds: float | None = None
-    strictness: float = 1.0
+    margin: float = FIRST_MARGIN
+    occupied: float = 0.0
+    expected: float = 0.0
     gpu_seconds: Mapping[str, float] = field(default_factory=dict)

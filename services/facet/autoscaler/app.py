@@ -32,6 +32,7 @@ from facet.core.tasks import cancel_all
 from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
 from facet.core.telemetry.exposition import registry_of
 from facet.core.telemetry.listener import serving_metrics
+from facet.core.telemetry.tracing import tracing
 from facet.core.tls import CertificateFiles
 
 _STOP_SECONDS = 1.0
@@ -115,7 +116,8 @@ async def _think(settings: AutoscalerSettings, pools_file: Path, stack: AsyncExi
             )
         )
         ready = f" otlp={address}"
-    await stack.enter_async_context(deciding(settings, pools, samples))
+    traced = await stack.enter_async_context(tracing(settings, "autoscaler", {}))
+    await stack.enter_async_context(deciding(settings, pools, samples, tracing=traced))
     return ready
 
 

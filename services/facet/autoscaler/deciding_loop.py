@@ -15,9 +15,10 @@ from facet.autoscaler.explanation import decision_of, explained
 from facet.autoscaler.gathering import Gatherer
 from facet.autoscaler.learned import Learned
 from facet.autoscaler.policy import PolicySettings, decide
-from facet.autoscaler.telling import tell_decided, tell_explanation, tell_held
+from facet.autoscaler.telling import tell_decided, tell_explanation, tell_held, tell_span
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.core.errors import StoreUnavailableError
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.queue.port import Observer
 from facet.queue.scaling import ScalingMemory
 from facet.queue.views import ScalingRecord
@@ -54,12 +55,15 @@ class DecidingLoop:
         settings: PolicySettings,
         samples: WaitingSamples,
         current: CurrentDecision,
+        *,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._memory = memory
         self._gatherer = gatherer
         self._settings = settings
         self._samples = samples
         self._current = current
+        self._tracing = tracing
         self._name = secrets.token_hex(8)
         self._reign: Reign | None = None
         self._woken = asyncio.Event()
@@ -134,7 +138,9 @@ class DecidingLoop:
         now = record.now_ms / 1000
         learned = self._reign.learned.observed(await self._taken())
         signals, learned = await self._gatherer.gather(now, learned)
-        decision, state = decide(signals, learned.state, self._settings)
+        with self._tracing.phase("decide") as span:
+            decision, state = decide(signals, learned.state, self._settings)
+            tell_span(span, decision)
         learned = replace(learned, state=state)
         told = explained(decision, signals, self._settings.pools, state.gpu_seconds)
         if not await self._memory.record(epoch, told.SerializeToString(), learned.to_bytes()):

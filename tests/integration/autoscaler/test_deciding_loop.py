@@ -9,6 +9,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
 from facet.api.v1.admin_service_pb2 import ExplainAutoscalerResponse
@@ -23,6 +26,7 @@ from facet.autoscaler.signals import Phase, Pod, Reading
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.autoscaler.work import Modality
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.tracing import Tracing
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.scaling import RedisScalingMemory
 from facet.queue.values import Priority
@@ -51,14 +55,16 @@ SAMPLE = TimingSample(dict.fromkeys(Modality, 0) | {Modality.TEXT: 1000}, 0, 100
 class Replica:
     """One replica's parts."""
 
-    def __init__(self, url: str, release: str, pods: MemoryPods, policy: PolicySettings) -> None:
+    def __init__(
+        self, url: str, release: str, pods: MemoryPods, policy: PolicySettings, tracing: Tracing
+    ) -> None:
         self.pods = pods
         self.samples = WaitingSamples()
         self.current = CurrentDecision()
         self.queue = RedisQueue.connect(url, release=release, model="nano")
         self.memory = RedisScalingMemory.connect(url, release=release, model="nano")
         gatherer = Gatherer(self.queue, pods=pods, only_pool="l4")
-        self.loop = DecidingLoop(self.memory, gatherer, policy, self.samples, self.current)
+        self.loop = DecidingLoop(self.memory, gatherer, policy, self.samples, self.current, tracing)
 
     async def explanation(self) -> ExplainAutoscalerResponse:
         return ExplainAutoscalerResponse.FromString((await self.memory.recall()).decision)
@@ -70,11 +76,14 @@ class Replica:
 
 @asynccontextmanager
 async def replicas(
-    url: str, count: int = 2, policy: PolicySettings = POLICY
+    url: str,
+    count: int = 2,
+    policy: PolicySettings = POLICY,
+    tracing: Tracing = UNTRACED,
 ) -> AsyncIterator[list[Replica]]:
     release, pods = secrets.token_hex(8), MemoryPods()
     async with AsyncExitStack() as stack:
-        found = [Replica(url, release, pods, policy) for _ in range(count)]
+        found = [Replica(url, release, pods, policy, tracing) for _ in range(count)]
         for each in found:
             stack.push_async_callback(each.close)
         yield found
@@ -157,6 +166,26 @@ async def test_the_last_decision_counts_when_the_store_is_away(
         await one.loop.step()
         assert (one.current.decision == before, one.loop.is_leading) == (False, True)
         assert (await one.explanation()).pools[0].service_times.samples == 1
+
+
+async def test_each_reason_is_an_event_of_the_span_when_it_is_decided(
+    redis_server: RedisServer,
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traced = Tracing(provider.get_tracer("test"))
+    async with replicas(redis_server.url, 1, tracing=traced) as (one,):
+        await one.loop.step()
+    (span,) = exporter.get_finished_spans()
+    decision = one.current.decision
+    assert decision is not None
+    assert span.name == "decide"
+    assert span.attributes is not None
+    assert span.attributes["facet.scaling.replicas.l4"] == decision.replicas["l4"]
+    told = [event.name for event in span.events]
+    assert told == [f"scaling {each.cause.value}" for each in decision.reasons]
+    assert told
 
 
 async def test_all_replicas_know_within_200_ms_when_a_request_comes_to_an_idle_queue(

@@ -26,7 +26,7 @@ from facet.autoscaler.signals import Phase, Pod, Reading
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.autoscaler.work import Modality
 from facet.core.tasks import cancel_all
-from facet.core.telemetry.tracing import Tracing
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.scaling import RedisScalingMemory
 from facet.queue.values import Priority
@@ -64,7 +64,9 @@ class Replica:
         self.queue = RedisQueue.connect(url, release=release, model="nano")
         self.memory = RedisScalingMemory.connect(url, release=release, model="nano")
         gatherer = Gatherer(self.queue, pods=pods, only_pool="l4")
-        self.loop = DecidingLoop(self.memory, gatherer, policy, self.samples, self.current, tracing)
+        self.loop = DecidingLoop(
+            self.memory, gatherer, policy, self.samples, self.current, tracing=tracing
+        )
 
     async def explanation(self) -> ExplainAutoscalerResponse:
         return ExplainAutoscalerResponse.FromString((await self.memory.recall()).decision)

@@ -156,7 +156,14 @@ class Worker:
         if gate is not None:
             measures.watch_speculation(gate)
         self._reporter = Reporter(
-            queue, engine, self._runs, worker=name, model=settings.model, speculation=gate
+            queue,
+            engine,
+            self._runs,
+            worker=name,
+            model=settings.model,
+            measures=measures,
+            profile=settings.profile,
+            speculation=gate,
         )
         self._sweeper = Sweeper(queue)
 

@@ -16,6 +16,7 @@ from tests.support.queue_contract import (
     quotas,
     reading,
     rewinding,
+    scaling,
     submitting,
     sweeping,
     telling,
@@ -145,4 +146,8 @@ class TestDelivery(accounting.DeliveryContract):
 
 
 class TestUsageBound(accounting.UsageBoundContract):
+    pass
+
+
+class TestScaling(scaling.ScalingContract):
     pass

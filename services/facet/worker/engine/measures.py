@@ -14,7 +14,10 @@ WINDOW_DRAFTS = 1000
 
 
 class EngineMeasures:
-    """Of one engine. Its methods are called once a step of it, not once a request."""
+    """Of one engine. Its methods are called once a step of it, not once a request.
+
+    `kv_share` and `tokens_per_step` are what was told last, None before.
+    """
 
     def __init__(self, model: str = "", pool: str = "") -> None:
         own = (model, pool)
@@ -27,11 +30,14 @@ class EngineMeasures:
         self._accepted_length = worker_metrics.ACCEPTED_LENGTH.labels(*own)
         self._drafted_at = _Positions(worker_metrics.DRAFTED_AT, own)
         self._accepted_at = _Positions(worker_metrics.ACCEPTED_AT, own)
+        self.kv_share: float | None = None
+        self.tokens_per_step: float | None = None
         self._length = SlidingRatio(WINDOW_DRAFTS)
         self._watchers: list[Callable[[int, int], None]] = []
 
     def kv_use(self, share: float) -> None:
         """So much of the KV cache is in use, from 0 to 1."""
+        self.kv_share = share
         self._kv_use.set(share)
 
     def prefix(self, asked_tokens: int, hit_tokens: int) -> None:
@@ -55,7 +61,8 @@ class EngineMeasures:
         self._drafted_at.count(drafted_at)
         self._accepted_at.count(accepted_at)
         self._length.add(count, accepted)
-        self._accepted_length.set(1 + (self._length.value or 0.0))
+        self.tokens_per_step = 1 + (self._length.value or 0.0)
+        self._accepted_length.set(self.tokens_per_step)
         for watcher in self._watchers:
             watcher(drafted, accepted)
 

@@ -31,12 +31,13 @@ ENV PATH=/opt/facet/bin:$PATH \
     HOME=/var/lib/facet USER=facet LOGNAME=facet \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     FACET_GATEWAY_LISTEN=0.0.0.0:8470 \
-    FACET_GATEWAY_HEALTH_LISTEN=0.0.0.0:8474
+    FACET_GATEWAY_HEALTH_LISTEN=0.0.0.0:8474 \
+    FACET_GATEWAY_METRICS_LISTEN=0.0.0.0:9464
 VOLUME ["/tmp"]
 WORKDIR /var/lib/facet
 USER 10001:0
 # Clients; operators where FACET_GATEWAY_ADMIN_LISTEN names it; health, never over TLS.
-EXPOSE 8470 8471 8474
+EXPOSE 8470 8471 8474 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python", "-m", "facet.core.health_probe", "127.0.0.1:8474"]

@@ -51,11 +51,12 @@ ENV PATH=/opt/facet/bin:$PATH:/usr/local/nvidia/bin \
     FACET_WORKER_WEIGHTS_CACHE=/var/cache/facet/weights \
     FLASHINFER_WORKSPACE_BASE=/var/cache/facet \
     VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1 \
-    FACET_WORKER_HEALTH_LISTEN=0.0.0.0:8471
+    FACET_WORKER_HEALTH_LISTEN=0.0.0.0:8471 \
+    FACET_WORKER_METRICS_LISTEN=0.0.0.0:9464
 VOLUME ["/tmp", "/var/cache/facet"]
 WORKDIR /var/lib/facet
 USER 10001:0
-EXPOSE 8471
+EXPOSE 8471 9464
 STOPSIGNAL SIGTERM
 # Fetching weights, loading and warming the engine take minutes.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=900s --retries=3 \

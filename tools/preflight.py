@@ -166,6 +166,8 @@ def notes(probe: Probe, lock: str) -> "list[str]":
         lines.append("no AVX-512: the nano model runs; Gemma 4 in 4 bits on the CPU needs it")
     if not probe.commands & {"redis-server", "valkey-server"}:
         lines.append("no redis-server on PATH: the valkey-server of a Python wheel is used")
+    if lock.startswith("dev") and "promtool" not in probe.commands:
+        lines.append("no promtool on PATH: tests of metrics need it (Debian, Ubuntu: prometheus)")
     if is_memory_short(probe):
         lines.append(
             f"{probe.available_memory / GIB:.1f} GiB of memory available: what starts the engine "
@@ -271,7 +273,7 @@ def running_python() -> "tuple[int, int]":
 
 def probe_machine(present: str, is_current: bool) -> Probe:
     """Look at this machine and at the interpreter that runs this."""
-    wanted = ("cc", "gcc", "make", "redis-server", "valkey-server")
+    wanted = ("cc", "gcc", "make", "redis-server", "valkey-server", "promtool")
     return Probe(
         system=platform.system(),
         machine=platform.machine(),

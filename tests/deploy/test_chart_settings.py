@@ -12,8 +12,8 @@ import pytest
 
 from facet.core.settings import ServiceSettings
 from facet.gateway.api_keys import KeyFileAuthenticator
-from facet.gateway.app import queue_limits
 from facet.gateway.authenticator import Principal
+from facet.gateway.queues import queue_limits
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.tenants import Tenants
 from facet.queue.limits import QueueLimits
@@ -87,7 +87,7 @@ def test_operators_are_served_on_a_port_of_their_own_when_enabled(render: Render
     admin = on["Service/facet-gateway-admin"]["spec"]
     assert (admin["type"], [port["port"] for port in admin["ports"]]) == ("ClusterIP", [9000])
     names = {port["name"]: port["containerPort"] for port in on.container(gateway)["ports"]}
-    assert names == {"grpc": 8470, "health": 8474, "admin": 9000}
+    assert names == {"grpc": 8470, "health": 8474, "metrics": 9464, "admin": 9000}
     for public in ("Service/facet-gateway", "Service/facet-gateway-headless"):
         assert [port["targetPort"] for port in on[public]["spec"]["ports"]] == ["grpc"]
 
@@ -185,7 +185,8 @@ def test_defaults_of_the_chart_are_those_of_the_services(
             effective = model().model_dump()
         differing[prefix] = {name for name in plain if effective[name] != plain[name]}
 
-    deployed = {"redis_url", "redis_credentials", "redis_password_file", "release", "health_listen"}
+    store = {"redis_url", "redis_credentials", "redis_password_file"}
+    deployed = {*store, "release", "health_listen", "metrics_listen"}
     assert differing["FACET_GATEWAY_"] <= deployed | {"listen", "api_keys_file"}
     assert differing["FACET_WORKER_"] <= deployed | {"name", "model", "pool", "cpu_threads"}
 

@@ -23,6 +23,7 @@ COMPONENTS = ("gateway", "worker", "redis", "autoscaler", "test", "collector")
 NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "caller": lambda values: named_peers("gatewayFrom", values["networkPolicy"]["gatewayFrom"]),
     "operator": lambda values: named_peers("adminFrom", values["networkPolicy"]["adminFrom"]),
+    "scraper": lambda values: named_peers("monitoring", scrapers(values)),
     "key-server": lambda values: named_peers("tokenKeysTo", others(values, "tokenKeysTo")),
     "weights-host": lambda values: named_peers("weightsTo", others(values, "weightsTo")),
     "external-redis": lambda values: [
@@ -44,6 +45,16 @@ _BUCKET_DRIVER = "gcsfuse.csi.storage.gke.io"
 def autoscaler(values: Values) -> Mapping[str, Any]:
     """Its values; empty where the chart has no autoscaler."""
     return values.get("autoscaler") or {}
+
+
+def scrapers(values: Values) -> list[Any]:
+    """Who takes the metrics, by name; charts of earlier releases serve none."""
+    return list((values.get("monitoring") or {}).get("from", []))
+
+
+def is_scraped_by_google(values: Values) -> bool:
+    """Whether Google's managed Prometheus takes them."""
+    return bool((values.get("monitoring") or {}).get("podMonitoring", {}).get("enabled"))
 
 
 def _always(_: Values) -> bool:
@@ -142,6 +153,8 @@ def arrows(values: Values) -> Iterator[Arrow]:
         Arrow(users, ("metadata",), Port(80), asks_for_tokens),
         Arrow(users, ("metadata-agent",), Port(988), asks_for_tokens),
         Arrow(("keda",), ("autoscaler",), "scaler"),
+        Arrow(("scraper",), users, "metrics"),
+        Arrow(("prometheus", "prometheus-autopilot"), users, "metrics", is_scraped_by_google),
         *[Arrow(("autoscaler",), (api_server,), Port(port)) for port in (443, 6443)],
         Arrow(
             (FETCHERS,),

@@ -18,6 +18,9 @@ from facet.autoscaler.holding_scaler import REASON, HoldingScaler
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.core.listener import bind
 from facet.core.logs import configure_logs
+from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
+from facet.core.telemetry.exposition import registry_of
+from facet.core.telemetry.listener import serving_metrics
 from facet.core.tls import CertificateFiles
 
 _STOP_SECONDS = 1.0
@@ -65,6 +68,15 @@ async def serve(settings: AutoscalerSettings) -> None:
                 _listening(server, settings.health_listen, None)
             )
             ready += f" health={address}"
+        address = stack.enter_context(
+            serving_metrics(
+                settings.metrics_listen,
+                {"/metrics": registry_of(AUTOSCALER)},
+                is_serving=lambda: True,
+            )
+        )
+        if address:
+            ready += f" metrics={address}"
         _log.warning("autoscaler.holding", reason=REASON)
         sys.stdout.write(f"{ready}\n")
         sys.stdout.flush()

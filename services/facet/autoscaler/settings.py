@@ -9,10 +9,11 @@ from pydantic import Field
 
 from facet.core.listener import ListenerSettings
 from facet.core.settings import settings_config
+from facet.core.telemetry.settings import TelemetrySettings
 from facet.queue.store_settings import StoreSettings
 
 
-class AutoscalerSettings(StoreSettings, ListenerSettings):
+class AutoscalerSettings(StoreSettings, ListenerSettings, TelemetrySettings):
     """Environment variables `FACET_AUTOSCALER_<FIELD>`."""
 
     model_config = settings_config("AUTOSCALER")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import NoReturn
 
 import grpc
@@ -23,6 +23,10 @@ from facet.core.logs import configure_logs
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.exposition import registry_of
+from facet.core.telemetry.gateway_metrics import GATEWAY
+from facet.core.telemetry.processes import is_one_of_several
+from facet.core.telemetry.store_metrics import STORE
 from facet.gateway.admin_server import check_admin_listener, serving_admin
 from facet.gateway.authentication import choose_authenticator, token_authenticator
 from facet.gateway.authenticator import Authenticator, is_loopback
@@ -41,16 +45,18 @@ from facet.gateway.log_reader import LogReader
 from facet.gateway.model_service import SERVICE as MODEL_SERVICE
 from facet.gateway.model_service import ModelService
 from facet.gateway.open_calls import OpenCalls
+from facet.gateway.processes import StartError, follow_supervisor
+from facet.gateway.queues import connect_queues
 from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
+from facet.gateway.supervised import supervise
 from facet.gateway.supervision import keep_running
+from facet.gateway.telling import telling
 from facet.gateway.tenants import Tenants
 from facet.gateway.usage import UsageTrimmer
 from facet.gateway.workers import LiveWorkers
-from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
-from facet.queue.sharded_queue import sharded_queue
 from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
 
@@ -91,6 +97,7 @@ class Gateway:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT. Exits with 2 and one line when it cannot start."""
+    follow_supervisor()
     try:
         settings = GatewaySettings()
         cards = cards_of(settings.models)
@@ -111,7 +118,10 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, cards, authenticator, tenants, store))
+        if settings.processes > 1 and not is_one_of_several():
+            runner.run(_supervise(settings, cards, store))
+        else:
+            runner.run(_serve(settings, cards, authenticator, tenants, store))
 
 
 async def _serve(
@@ -121,26 +131,13 @@ async def _serve(
     tenants: Tenants,
     store: Store,
 ) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = _stop_signal()
     async with AsyncExitStack() as stack:
         media = RedisMediaStore.connect(
             store, release=settings.release, max_bytes=settings.max_media_bytes
         )
         stack.push_async_callback(media.close)
-        queues: list[tuple[ModelCard, Queue]] = []
-        for card in cards:
-            queue = await stack.enter_async_context(
-                sharded_queue(
-                    store,
-                    release=settings.release,
-                    model=card.name,
-                    limits=queue_limits(settings),
-                    count=settings.queue_shards,
-                )
-            )
-            queues.append((card, queue))
+        queues = await connect_queues(settings, cards, store, stack)
         gateway = compose(settings, queues, media, authenticator, tenants)
         try:
             health_address = await stack.enter_async_context(
@@ -151,6 +148,14 @@ async def _serve(
             )
             address = await stack.enter_async_context(running(gateway))
             by_model = {card.name: queue for card, queue in queues}
+            metrics_address = await stack.enter_async_context(
+                telling(
+                    settings.metrics_listen,
+                    registry_of(GATEWAY, STORE),
+                    by_model,
+                    is_serving=lambda: gateway.health.is_serving,
+                )
+            )
             admin_address = await stack.enter_async_context(
                 serving_admin(
                     settings.admin_listen, by_model, authenticator, media, settings.certificates()
@@ -158,10 +163,30 @@ async def _serve(
             )
         except (OSError, ValueError) as error:
             _refuse(str(error))
-        others = {"admin": admin_address, "health": health_address, "http-health": http_address}
-        _announce(address, others, settings.address_file)
+        addresses = {
+            "listen": address,
+            "admin_listen": admin_address,
+            "health_listen": health_address,
+            "http_health_listen": http_address,
+            "metrics_listen": metrics_address,
+        }
+        _announce(settings, addresses)
         await stopped.wait()
         await gateway.drain()
+
+
+async def _supervise(settings: GatewaySettings, cards: Sequence[ModelCard], store: Store) -> None:
+    try:
+        await supervise(settings, cards, store, _stop_signal(), partial(_announce, settings))
+    except (OSError, StartError) as error:
+        _refuse(str(error))
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
 
 
 def compose(
@@ -230,18 +255,6 @@ async def running(gateway: Gateway) -> AsyncIterator[str]:
         await cancel_all(loops)
 
 
-def queue_limits(settings: GatewaySettings) -> QueueLimits:
-    """The bounds on what waits in each queue."""
-    return QueueLimits(
-        max_waiting=settings.max_waiting,
-        max_waiting_tokens=settings.max_waiting_tokens,
-        max_waiting_bytes=settings.max_waiting_bytes,
-        tenant_max_waiting=settings.tenant_max_waiting,
-        tenant_max_waiting_tokens=settings.tenant_max_waiting_tokens,
-        tenant_max_waiting_bytes=settings.tenant_max_waiting_bytes,
-    )
-
-
 def _intake_limits(settings: GatewaySettings) -> IntakeLimits:
     return IntakeLimits(
         max_inline_bytes=settings.max_inline_bytes,
@@ -290,13 +303,19 @@ def _warn_of_plaintext(settings: GatewaySettings) -> None:
         )
 
 
-def _announce(address: str, others: Mapping[str, str], address_file: Path | None) -> None:
-    if address_file is not None:
-        draft = address_file.with_name(f".{address_file.name}.{os.getpid()}")
-        text = f"{address}\n{others['admin']}\n" if others["admin"] else address
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(address_file)
-    more = "".join(f" {name}={where}" for name, where in others.items() if where)
+def _announce(settings: GatewaySettings, addresses: Mapping[str, str]) -> None:
+    """Tell where each listener is, by the name of its setting."""
+    address, admin = addresses["listen"], addresses["admin_listen"]
+    if settings.address_file is not None:
+        path = settings.address_file
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text(f"{address}\n{admin}\n" if admin else address, encoding="utf-8")
+        draft.replace(path)
+    more = "".join(
+        f" {name.removesuffix('_listen').replace('_', '-')}={where}"
+        for name, where in addresses.items()
+        if where and name != "listen"
+    )
     sys.stdout.write(f"READY grpc={address}{more}\n")
     sys.stdout.flush()
 

@@ -34,6 +34,7 @@ from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.intake import Intake
 from facet.gateway.listing import newest
+from facet.gateway.measures import measured
 from facet.gateway.open_calls import OpenCalls
 from facet.queue.generation_id import is_generation_id
 from facet.queue.values import State
@@ -98,7 +99,7 @@ class Generations:
         """
         if not request.request.on_disconnect:
             request.request.on_disconnect = ON_DISCONNECT_CONTINUE
-        with self._open_calls.enter():
+        with measured(request.request, call.tenant), self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call, follows=False)
             await call.announce(accepted.generation_id)
             try:

@@ -11,6 +11,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 
 from facet.core.errors import QueueFullError, StoreUnavailableError
+from facet.core.telemetry.gateway_metrics import SERVING
 from facet.gateway.authenticator import Authenticator
 from facet.gateway.receiving import receive
 from facet.queue.limits import FULL_RETRY_SECONDS
@@ -54,6 +55,7 @@ class HealthService:
         is_serving = is_serving and not self._is_draining
         if is_serving != self._is_serving:
             self._is_serving = is_serving
+            SERVING.set(is_serving)
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 

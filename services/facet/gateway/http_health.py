@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from facet.core.telemetry.processes import is_one_of_several
 from facet.gateway.health_service import HealthService
 
 MAX_REQUEST_BYTES = 8 << 10
@@ -43,7 +44,11 @@ async def serving_http_health(listen: str, health: HealthService) -> AsyncIterat
 
     host, _, port = listen.rpartition(":")
     server = await asyncio.start_server(
-        answer, host.strip("[]"), int(port), limit=MAX_REQUEST_BYTES
+        answer,
+        host.strip("[]"),
+        int(port),
+        limit=MAX_REQUEST_BYTES,
+        reuse_port=is_one_of_several(),
     )
     name, number, *_ = server.sockets[0].getsockname()
     try:

@@ -23,6 +23,7 @@ from facet.gateway.folding import AnswerFold
 from facet.gateway.follower import Follower, raise_failure
 from facet.gateway.generations import Generations, find
 from facet.gateway.intake import Accepted, Intake
+from facet.gateway.measures import Reading, measured
 from facet.gateway.open_calls import OpenCalls
 from facet.queue.values import State
 from facet.queue.views import Status
@@ -59,8 +60,9 @@ class InferenceService:
         fold = AnswerFold(
             include_thoughts=request.request.generation_config.thinking.include_thoughts
         )
-        with self._open_calls.enter():
+        with measured(request.request, call.tenant) as reading, self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
+            _begin(reading, accepted, request.request.priority)
             await call.announce(accepted.generation_id)
             with accepted.route.reader.subscribe(
                 accepted.generation_id, origin=accepted.origin
@@ -76,6 +78,7 @@ class InferenceService:
                     if isinstance(step, Status):
                         continue
                     fold.add(StreamGenerateContentResponse.FromString(step.response).events)
+                    reading.delivered(step, subscription.next_offset)
                     if step.is_terminal:
                         self._erase_after(accepted, call)
                         raise_failure(step.failure)
@@ -83,10 +86,11 @@ class InferenceService:
 
     async def stream(self, request: StreamGenerateContentRequest, call: Call) -> None:
         """Generate and write events as they are logged. Errors: any of the table of reasons."""
-        with self._open_calls.enter():
+        with measured(request.request, call.tenant) as reading, self._open_calls.enter():
             accepted = await self._intake.accept(request.request, call)
+            _begin(reading, accepted, request.request.priority)
             await call.announce(accepted.generation_id)
-            await self._deliver(accepted, call, from_offset=0)
+            await self._deliver(accepted, call, reading, from_offset=0)
 
     async def attach(self, request: AttachGenerationRequest, call: Call) -> None:
         """Write the events of a generation from an offset on.
@@ -110,7 +114,9 @@ class InferenceService:
                 self._erase_after(attached, call)
                 raise_failure(status.failure)
                 return
-            await self._deliver(attached, call, from_offset=request.from_offset)
+            reading = Reading()
+            reading.begin(route.card.name, next_offset=request.from_offset)
+            await self._deliver(attached, call, reading, from_offset=request.from_offset)
 
     async def cancel(
         self, request: CancelGenerationRequest, call: Call
@@ -121,7 +127,9 @@ class InferenceService:
             cancelled=await route.queue.cancel(request.generation_id, call.tenant)
         )
 
-    async def _deliver(self, accepted: Accepted, call: Call, *, from_offset: int) -> None:
+    async def _deliver(
+        self, accepted: Accepted, call: Call, reading: Reading, *, from_offset: int
+    ) -> None:
         route = accepted.route
         with route.reader.subscribe(
             accepted.generation_id, from_offset, origin=accepted.origin
@@ -136,6 +144,7 @@ class InferenceService:
                     continue
                 if step.response:
                     await call.write(step.response)
+                    reading.delivered(step, subscription.next_offset)
                 if step.is_terminal:
                     self._erase_after(accepted, call)
                     raise_failure(step.failure)
@@ -146,6 +155,12 @@ class InferenceService:
         if accepted.is_fleeting:
             route, name, tenant = accepted.route, accepted.generation_id, call.tenant
             call.after_answer(lambda: self._eraser.erase_soon(route, name, tenant))
+
+
+def _begin(reading: Reading, accepted: Accepted, priority: int) -> None:
+    # What a repeated request id names began at another time.
+    is_new = accepted.origin is not None
+    reading.begin(accepted.route.card.name, priority=priority if is_new else None)
 
 
 async def _waiting_frame(route: Route, status: Status) -> bytes:

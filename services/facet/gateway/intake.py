@@ -18,6 +18,7 @@ from facet.api.v1.generation_pb2 import (
 )
 from facet.core.errors import FacetError, StoreUnavailableError
 from facet.core.media_store import MediaHolder, MediaStore, media_key
+from facet.core.telemetry.gateway_metrics import MEDIA_BYTES
 from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.inline_budget import InlineBudget
@@ -209,6 +210,7 @@ class Intake:
                 await self._media.put(
                     item.key, data, life_seconds=int(life_seconds) + 1, holder=holder
                 )
+                MEDIA_BYTES.labels(request.model, item.mime_type.partition("/")[0]).inc(len(data))
                 part.media.media_id = item.key
                 stored.append(item)
 

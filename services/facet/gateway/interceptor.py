@@ -17,6 +17,7 @@ from facet.core.errors import (
     NotServedError,
     StoreUnavailableError,
 )
+from facet.gateway.measures import measured_call
 from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
 
@@ -86,9 +87,12 @@ def _refusing(error: FacetError) -> Handler:
 
 
 def _guarded(method: str, behaviour: Any) -> Behaviour:
+    name = method.removeprefix("/")
+
     async def guarded(request: Any, context: Context) -> Any:
         try:
-            return await behaviour(request, context)
+            with measured_call(name):
+                return await behaviour(request, context)
         except FacetError as error:
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.

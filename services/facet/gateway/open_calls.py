@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from facet.core.errors import GatewayDrainingError, QueueFullError
+from facet.core.telemetry.gateway_metrics import OPEN_CALLS
 from facet.queue.limits import FULL_RETRY_SECONDS
 
 
@@ -36,11 +37,13 @@ class OpenCalls:
                 retry_after_seconds=FULL_RETRY_SECONDS,
             )
         self._count += 1
+        OPEN_CALLS.inc()
         self._idle.clear()
         try:
             yield
         finally:
             self._count -= 1
+            OPEN_CALLS.dec()
             if not self._count:
                 self._idle.set()
 

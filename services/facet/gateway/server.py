@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from facet.core.telemetry.processes import is_one_of_several
 from facet.gateway.interceptor import StatusInterceptor
 
 MAX_STREAMS_PER_CONNECTION = 1000
@@ -31,7 +32,10 @@ MIN_PING_INTERVAL_SECONDS = 2
 
 
 def server_options(
-    *, max_message_bytes: int, max_metadata_bytes: int, max_deadline_seconds: float
+    *,
+    max_message_bytes: int,
+    max_metadata_bytes: int,
+    max_deadline_seconds: float,
 ) -> list[tuple[str, int]]:
     """Channel arguments. A connection's age never ends a call before its deadline does."""
     age_grace_seconds = max_deadline_seconds + 60
@@ -53,8 +57,8 @@ def server_options(
         ("grpc.http2.ping_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_SECONDS * 1000),
-        # Two gateways on one port would share it silently.
-        ("grpc.so_reuseport", 0),
+        # Two gateways on one port would share it silently; processes of one mean to.
+        ("grpc.so_reuseport", int(is_one_of_several())),
     ]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from facet.core.listener import ListenerSettings
 from facet.core.settings import settings_config
+from facet.core.telemetry.settings import TelemetrySettings
 from facet.queue.limits import MAX_MEDIA_BYTES, MAX_USAGE_RECORDS, QueueLimits
 from facet.queue.placement import MAX_SHARDS
 from facet.queue.store_settings import StoreSettings
@@ -17,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1 << 50)]
 
 
-class GatewaySettings(StoreSettings, ListenerSettings):
+class GatewaySettings(StoreSettings, ListenerSettings, TelemetrySettings):
     """Environment variables `FACET_GATEWAY_<FIELD>`."""
 
     model_config = settings_config("GATEWAY")
@@ -139,6 +140,11 @@ class GatewaySettings(StoreSettings, ListenerSettings):
 
     drain_seconds: Seconds = 30.0
     """How long open calls are served after SIGTERM."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share the listeners; the kernel gives each new connection to one of them, and
+    `metrics_listen` tells all of them together. Bounds on open calls and inline bytes hold in
+    each."""
 
     address_file: Path | None = None
     """The bound `host:port` is written here once the gateway serves; that of the operators'

@@ -63,6 +63,7 @@ def gateway_program(
         "FACET_GATEWAY_ADDRESS_FILE": str(state_dir.gateway_address),
         "FACET_GATEWAY_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
         "FACET_GATEWAY_LOG_LEVEL": settings.log_level,
+        **_metrics_listener("FACET_GATEWAY_METRICS_LISTEN"),
     }
 
     def listeners() -> dict[str, str]:
@@ -95,6 +96,7 @@ def worker_program(
         "FACET_WORKER_READY_FILE": str(state_dir.worker_ready(name)),
         "FACET_WORKER_DRAIN_SECONDS": f"{settings.drain_seconds:g}",
         "FACET_WORKER_LOG_LEVEL": settings.log_level,
+        **_metrics_listener("FACET_WORKER_METRICS_LISTEN"),
     }
     return Program(
         name=name,
@@ -104,6 +106,11 @@ def worker_program(
         start_seconds=settings.start_seconds,
         stop_seconds=settings.drain_seconds + _STOP_MARGIN_SECONDS,
     )
+
+
+def _metrics_listener(variable: str) -> dict[str, str]:
+    # On a free port of this machine alone, unless somebody wants them elsewhere.
+    return {variable: os.environ.get(variable, "127.0.0.1:0")}
 
 
 def _service(module: str, env: Mapping[str, str]) -> Command:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any
 
+from prometheus_client import Counter, Histogram
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
@@ -17,6 +20,8 @@ from redis.exceptions import (
 )
 
 from facet.core.errors import FacetError, StoreUnavailableError
+from facet.core.telemetry.store_metrics import CALL_FAILURES
+from facet.core.telemetry.store_metrics import CALL_SECONDS as CALL_TIMES
 from facet.queue.answers import store_unavailable
 from facet.queue.lua import Script
 from facet.queue.routing import Router
@@ -42,12 +47,33 @@ async def bounded(
     seconds: float,
     call: Callable[[], Awaitable[Any]],
     *,
+    name: str,
     out_of_memory: type[FacetError] = StoreUnavailableError,
 ) -> Any:
     """The call's answer within the time, else StoreUnavailableError.
 
-    `out_of_memory` is raised when the server refuses for want of memory. A cancel always ends it.
+    `name` is the call's in the metrics. `out_of_memory` is raised when the server refuses for want
+    of memory. A cancel always ends it.
     """
+    times, failures = _metrics(name)
+    began = time.monotonic()
+    try:
+        answer = await _answered(seconds, call, out_of_memory)
+    except FacetError:
+        failures.inc()
+        raise
+    times.observe(time.monotonic() - began)
+    return answer
+
+
+@cache
+def _metrics(name: str) -> tuple[Histogram, Counter]:
+    return CALL_TIMES.labels(name), CALL_FAILURES.labels(name)
+
+
+async def _answered(
+    seconds: float, call: Callable[[], Awaitable[Any]], out_of_memory: type[FacetError]
+) -> Any:
     task = asyncio.current_task()
     cancels = task.cancelling() if task else 0
     try:
@@ -89,7 +115,10 @@ class RedisConnection:
     ) -> Any:
         """Run a script, loading it when the server does not have it (new, or restarted)."""
         return await bounded(
-            CALL_SECONDS, lambda: self._evaluate(script, arguments), out_of_memory=out_of_memory
+            CALL_SECONDS,
+            lambda: self._evaluate(script, arguments),
+            name=script.name,
+            out_of_memory=out_of_memory,
         )
 
     async def run_replicated(
@@ -109,18 +138,24 @@ class RedisConnection:
             async with self._replicated:
                 return await self._evaluate(script, arguments, is_blocking=True, replicas=replicas)
 
-        answer, count = await bounded(CALL_SECONDS, evaluate, out_of_memory=out_of_memory)
+        answer, count = await bounded(
+            CALL_SECONDS, evaluate, name=script.name, out_of_memory=out_of_memory
+        )
         return answer, count
 
     async def command(self, *arguments: Argument) -> Any:
         """Run one ordinary command, on keys of the base or on none."""
-        return await bounded(CALL_SECONDS, lambda: self._execute(*arguments))
+        return await bounded(
+            CALL_SECONDS, lambda: self._execute(*arguments), name=str(arguments[0]).lower()
+        )
 
     async def block(self, block_ms: int, *arguments: Argument) -> Any:
         """Run one command that the server may answer only after `block_ms`."""
-        return await bounded(
+        # How long it waited is no latency.
+        return await _answered(
             block_ms / 1000 + BLOCK_SLACK_SECONDS,
             lambda: self._execute(*arguments, is_blocking=True),
+            StoreUnavailableError,
         )
 
     async def close(self) -> None:

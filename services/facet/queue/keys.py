@@ -30,6 +30,7 @@ _SINGLE = {
     "drains": "SET of workers that an operator asked to drain",
     "alone": "HASH worker -> the suspect that it runs",
     "reserved": "STRING worker, request: the worker empties itself for it",
+    "teller": "STRING gateway that tells this queue in its metrics; in shard 0",
     "audit": "STREAM of operators' actions",
     "state": "HASH of the sweeper: swept, backlog, hold",
     "usage": "STREAM of what ended generations took: i id, t tenant, o outcome, q ms until the "

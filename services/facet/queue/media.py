@@ -92,26 +92,32 @@ class RedisMediaStore:
                 await self._router.execute(slot, "SET", name, data, "EX", life_seconds)
 
         try:
-            await bounded(_CALL_SECONDS, store, out_of_memory=StoreFullError)
+            await bounded(_CALL_SECONDS, store, name="put_media", out_of_memory=StoreFullError)
         except (StoreFullError, QuotaExceededError):
             # It may be held, and counted, though it was not stored.
             if holder is not None:
                 with suppress(StoreUnavailableError):
-                    await bounded(_CALL_SECONDS, partial(self._drop, key, holder, len(data)))
+                    await bounded(
+                        _CALL_SECONDS,
+                        partial(self._drop, key, holder, len(data)),
+                        name="drop_media",
+                    )
             raise
 
     async def get(self, key: str) -> bytes | None:
         """See `MediaStore.get`."""
         name = f"{self._base}:{key}"
         data: bytes | None = await bounded(
-            _CALL_SECONDS, lambda: self._router.execute(key_slot(name.encode()), "GET", name)
+            _CALL_SECONDS,
+            lambda: self._router.execute(key_slot(name.encode()), "GET", name),
+            name="get_media",
         )
         return data
 
     async def release(self, keys: Iterable[str], holder: MediaHolder) -> None:
         """See `MediaStore.release`."""
         for key in keys:
-            await bounded(_CALL_SECONDS, partial(self._drop, key, holder))
+            await bounded(_CALL_SECONDS, partial(self._drop, key, holder), name="drop_media")
 
     async def close(self) -> None:
         """Close all connections; calls under way and later ones fail."""

@@ -34,6 +34,7 @@ class MemoryOperator(MemorySide):
         self._sweep = MemorySweep(ledger)
         self._reports: dict[str, tuple[int, bytes]] = {}
         self._drains: set[str] = set()
+        self._teller = ("", 0)
         self._audit: deque[AuditEntry] = deque(maxlen=AUDIT_ENTRIES)
 
     async def report(self, worker: str, report: bytes) -> bool:
@@ -76,6 +77,15 @@ class MemoryOperator(MemorySide):
     async def depths(self) -> dict[int, Depth]:
         """See `Observer.depths`."""
         return {self._ledger.shard: await self.depth()}
+
+    async def takes_telling(self, who: str, life_ms: int) -> bool:
+        """See `Observer.takes_telling`."""
+        now = self._ledger.clock_ms()
+        teller, until_ms = self._teller
+        if teller != who and until_ms > now:
+            return False
+        self._teller = (who, now + life_ms)
+        return True
 
     async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
         """See `Observer.origins`."""

@@ -213,6 +213,12 @@ class Observer(Protocol):
     async def depths(self) -> dict[int, Depth]:
         """The same for each shard."""
 
+    async def takes_telling(self, who: str, life_ms: int) -> bool:
+        """Whether the metrics of this queue are told by `who` for so long; nobody else does then.
+
+        Errors: StoreUnavailableError.
+        """
+
     async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
         """Name of the history of that part of the store which each generation is in.
 

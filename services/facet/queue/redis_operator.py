@@ -54,6 +54,10 @@ class RedisOperator(RedisSide):
         """See `Observer.depths`."""
         return {self._keys.shard: await self.depth()}
 
+    async def takes_telling(self, who: str, life_ms: int) -> bool:
+        """See `Observer.takes_telling`."""
+        return bool(await self._run("take_telling", who, life_ms))
+
     async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
         """See `Observer.origins`."""
         origin: bytes | None = await self._redis.command("GET", self._keys.single("origin"))

@@ -53,6 +53,10 @@ class ShardedOperator(ShardedSide):
         found = (await self._ask_all(lambda queue: queue.depth())).all()
         return {shard: found[shard] for shard in sorted(found)}
 
+    async def takes_telling(self, who: str, life_ms: int) -> bool:
+        """See `Observer.takes_telling`; in shard 0 for all."""
+        return await self._first.takes_telling(who, life_ms)
+
     async def origins(self, generation_ids: Sequence[str]) -> dict[str, str]:
         """See `Observer.origins`; "" too for a shard that is not served."""
         groups = self._served(generation_ids, str)

@@ -7,9 +7,11 @@ import asyncio
 import structlog
 
 from facet.core.errors import StoreUnavailableError
+from facet.core.telemetry.store_metrics import SWEPT
 from facet.queue.port import Observer
 
 _PERIOD_SECONDS = 0.5
+_ENDS = ("expired", "reaped", "abandoned", "dead_lettered")
 
 
 class Sweeper:
@@ -36,6 +38,8 @@ class Sweeper:
             self._is_store_away = True
             return False
         self._is_store_away = False
+        for what in _ENDS:
+            SWEPT.labels(what).inc(getattr(result, what))
         if result.expired or result.reaped or result.abandoned or result.dead_lettered:
             self._log.info(
                 "sweep.done",

@@ -19,6 +19,12 @@ class Priority(IntEnum):
     BATCH = 3
 
 
+def class_label(priority: int) -> str:
+    """The name of a class as metrics have it; the default's for what is none."""
+    is_known = priority in set(Priority)
+    return (Priority(priority) if is_known else Priority.STANDARD).name.lower()
+
+
 class State(Enum):
     """Where a request stands."""
 

@@ -27,10 +27,12 @@ from facet.worker.engine.port import Engine, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writers import LogWriters
+from facet.worker.measures import Measures
 from facet.worker.planning import profile_of, this_machine
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
+from facet.worker.telling import telling, timed
 from facet.worker.watchdog import Watchdog
 from facet.worker.workplace import Workplace
 
@@ -81,19 +83,24 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
         media = RedisMediaStore.connect(store, release=settings.release)
         stack.push_async_callback(media.close)
         readiness = Readiness(settings.ready_file, settings.health_listen)
+        measures = Measures(settings.model, settings.pool)
+        stack.enter_context(telling(settings.metrics_listen, readiness, measures))
         stack.push_async_callback(readiness.stop)
         await readiness.start()
         fetching = asyncio.create_task(local_checkpoints(settings))
         stack.push_async_callback(cancel_all, (fetching,))
-        await _before(stopping, fetching)
+        with timed(measures, "fetch"):
+            await _before(stopping, fetching)
         if stopping.is_set():
             return 0
-        engine = make_engine(settings, card, fetching.result())
+        with timed(measures, "import"):
+            engine = make_engine(settings, card, fetching.result(), measures.engine)
         stack.push_async_callback(engine.stop)
-        await _before(stopping, asyncio.create_task(engine.start()))
+        with timed(measures, "load"):
+            await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
-        worker = Worker(settings, queue, media, engine, readiness)
+        worker = Worker(settings, queue, media, engine, readiness, measures=measures)
         return await worker.run(stopping)
 
 
@@ -107,13 +114,18 @@ class Worker:
         media: MediaStore,
         engine: Engine,
         readiness: Readiness,
+        *,
+        measures: Measures,
     ) -> None:
         name = settings.name
         self._drain_seconds = settings.drain_seconds
         self._readiness = readiness
         self._writer = LogWriters(queue, patience_seconds=settings.store_patience_seconds)
-        place = Workplace(name, engine, media, asyncio.Semaphore(engine.capacity))
+        slots = asyncio.Semaphore(engine.capacity)
+        place = Workplace(name, engine, media, slots, measures=measures)
         self._runs = Runs(queue, self._writer, place)
+        measures.capacity(sequences=engine.capacity, kv_tokens=engine.kv_tokens)
+        measures.watch(held=self._runs.__len__, running=engine.running)
         self._watchdog = Watchdog(self._runs, place, stall_seconds=settings.stall_seconds)
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead

@@ -11,6 +11,7 @@ from facet.profiles import plan_report
 from facet.profiles.machine import Machine
 from facet.profiles.profile import Profile
 from facet.worker.checkpoints import Checkpoints
+from facet.worker.engine.measures import EngineMeasures
 from facet.worker.engine.nvidia_driver import check_driver
 from facet.worker.engine.port import Engine
 from facet.worker.engine.simulated import SimulatedEngine, SimulatedOptions
@@ -35,14 +36,16 @@ def find_card(settings: WorkerSettings, profile: Profile) -> ModelCard:
     return CARDS[profile.model]
 
 
-def make_engine(settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints) -> Engine:
+def make_engine(
+    settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints, measures: EngineMeasures
+) -> Engine:
     """The engine, not started. vLLM is imported only where it is asked for."""
     if settings.engine == "simulated":
-        return _simulated(settings, card)
-    return _vllm(settings, card, checkpoints)
+        return _simulated(settings, card, measures)
+    return _vllm(settings, card, checkpoints, measures)
 
 
-def _simulated(settings: WorkerSettings, card: ModelCard) -> Engine:
+def _simulated(settings: WorkerSettings, card: ModelCard, measures: EngineMeasures) -> Engine:
     profile = profile_of(settings, Machine())
     return SimulatedEngine(
         SimulatedOptions(
@@ -56,10 +59,13 @@ def _simulated(settings: WorkerSettings, card: ModelCard) -> Engine:
             faults=settings.simulated_faults,
         ),
         card,
+        measures,
     )
 
 
-def _vllm(settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints) -> Engine:
+def _vllm(
+    settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints, measures: EngineMeasures
+) -> Engine:
     check_driver()
     made = plan_of(settings, this_machine())
     _log.info("worker.planned", **plan_report.values(made))
@@ -75,4 +81,4 @@ def _vllm(settings: WorkerSettings, card: ModelCard, checkpoints: Checkpoints) -
         plan=made,
         streamed_weights=checkpoints.streamed,
     )
-    return VllmEngine(options, replace(card, context_tokens=made.max_model_len))
+    return VllmEngine(options, replace(card, context_tokens=made.max_model_len), measures)

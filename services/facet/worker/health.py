@@ -22,6 +22,7 @@ class Readiness:
         self._listen = listen
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self.is_ready = False
 
     async def start(self) -> None:
         """Serve health, not ready yet. Errors: RuntimeError when the address cannot be bound."""
@@ -36,6 +37,7 @@ class Readiness:
 
     async def set(self, *, is_ready: bool) -> None:
         """Show whether requests are claimed."""
+        self.is_ready = is_ready
         status = health_pb2.HealthCheckResponse.ServingStatus
         await self._health.set("", status.SERVING if is_ready else status.NOT_SERVING)
         if self._file is None:

@@ -24,13 +24,14 @@ class Output:
     """Decodes what the engine makes of each candidate and logs it.
 
     Call `begin` once, `announce`, `take` for every step until `is_complete`, then `finish`; `fail`
-    at any time instead.
+    at any time instead. `usage` is what the terminal event tells, None unless it was written.
     """
 
     def __init__(self, claimed: Claimed, log: RunLog) -> None:
         self._claimed = claimed
         self._log = log
-        self._tally = Tally(claimed)
+        self.tally = Tally(claimed)
+        self.usage: generation_pb2.UsageMetadata | None = None
         self._events = EventBuilder(claimed.next_offset, include_thoughts=False)
         self._events.places[0].token_count = count_ids(claimed.token_ids)
         self._candidates: list[Candidate] = []
@@ -69,7 +70,7 @@ class Output:
         The logged ids go through the decoders, or are void.
         """
         self._prompt, self._is_restart = prompt, is_restart
-        self._tally.rendered(prompt, render_seconds)
+        self.tally.rendered(prompt, render_seconds)
         count = len(decoders)
         self._events = EventBuilder(
             self._claimed.next_offset, include_thoughts=include_thoughts, candidates=count
@@ -102,7 +103,7 @@ class Output:
     def take(self, candidate: Candidate, step: Step) -> None:
         """Decode a candidate's step and log it; the last one of all is kept for `finish`."""
         index = candidate.index
-        self._tally.stepped(step, index)
+        self.tally.stepped(step, index)
         decoded, ids = candidate.take(step)
         events = self._events.step(decoded, len(ids), step.logprobs, candidate=index)
         entry = _entry(events, step, id_words(index, ids))
@@ -155,8 +156,8 @@ class Output:
         thoughts = sum(candidate.thought_token_count for candidate in self._candidates)
         return event_pb2.Finished(
             finish_reason=reason,
-            usage=self._tally.usage(self._events.token_count, thoughts),
-            timings=self._tally.timings(),
+            usage=self.tally.usage(self._events.token_count, thoughts),
+            timings=self.tally.timings(),
         )
 
     async def _end(
@@ -172,6 +173,8 @@ class Output:
         )
         terminal = _entry([self._events.finished(finished)], Step(()))
         await self._log.finish(_joined(self._last, terminal), ending)
+        if not self._log.lost.is_set():
+            self.usage = usage
 
 
 def _entry(events: Sequence[event_pb2.Event], step: Step, words: tuple[int, ...] = ()) -> Entry:

@@ -21,6 +21,7 @@ from facet.core.errors import (
 )
 from facet.core.tasks import cancel_all
 from facet.queue.values import Claimed
+from facet.worker import measures
 from facet.worker.continuation import Continuation, continuation
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.fan_out import FanOut
@@ -48,7 +49,10 @@ class Run:
     def __init__(self, claimed: Claimed, log: RunLog, place: Workplace) -> None:
         self.claimed = claimed
         self.log = log
+        self._envelope = envelope_pb2.Envelope()
         self._place = place
+        self._began = time.monotonic()
+        self._reason = measures.ENGINE_DIED
         self._output = Output(claimed, log)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._fan_out = FanOut(claimed.lease.generation_id, place)
@@ -82,48 +86,71 @@ class Run:
                 return
             await cancel_all([work])
             if self.log.lost.is_set():
+                self._reason = measures.LEASE_LOST
                 _log.info("run.lease_lost", generation_id=self.claimed.lease.generation_id)
             elif self._stop.result() is Stop.STALLED:
                 stalled = EngineStalledError("the engine made no progress on this request")
+                self._reason = stalled.reason_name()
                 await self._output.fail(stalled)
             else:
+                self._reason = measures.HANDED_BACK
                 await self.log.settle()
         finally:
             await cancel_all([work])
             lost.cancel()
             self._stop.cancel()
+            self._measure()
 
     async def _work(self) -> None:
         generation_id = self.claimed.lease.generation_id
         try:
             envelope = _read_envelope(self.claimed.envelope, generation_id)
             await self._generate(envelope)
+            self._reason = measures.OK if self._output.usage else measures.LEASE_LOST
         except FacetError as error:
+            self._reason = error.reason_name()
             _log.info("run.failed", generation_id=generation_id, reason=error.reason_name())
             await self._output.fail(error)
         except EngineDeadError:
+            self._reason = measures.ENGINE_DIED
             raise
         # A fault of ours must not take the other requests with it: this is their supervisor.
         except Exception as error:  # noqa: BLE001
+            self._reason = measures.INTERNAL
             await self._output.fail(_incident(error, generation_id))
 
     async def _generate(self, envelope: envelope_pb2.Envelope) -> None:
-        engine, request = self._place.engine, envelope.request
-        way = continuation(request, self.claimed, engine)
+        engine, request, claimed = self._place.engine, envelope.request, self.claimed
+        self._envelope = envelope
+        self._place.measures.began(request.priority, claimed.attempt, claimed.waited_ms / 1000)
+        way = continuation(request, claimed, engine)
+        if claimed.next_offset:
+            self._place.measures.resumed(way.value)
         began = time.monotonic()
         media = await fetch_media(self._place.media, envelope.media)
         prompt = await engine.render(request, media, envelope.tenant)
+        render_seconds = time.monotonic() - began
+        self._place.measures.rendered(render_seconds)
         candidates = max(1, request.generation_config.candidate_count)
         self._output.begin(
             prompt,
             [engine.decoder(request, prompt) for _ in range(candidates)],
             include_thoughts=request.generation_config.thinking.include_thoughts,
-            render_seconds=time.monotonic() - began,
+            render_seconds=render_seconds,
             is_restart=way is Continuation.RESTART,
         )
         if not self._output.is_complete:
             await self._fan_out.run(request, self._output, way)
         await self._output.finish()
+
+    def _measure(self) -> None:
+        count, tally = self._place.measures, self._output.tally
+        request = self._envelope.request
+        if tally.first_token_seconds is not None:
+            count.made_tokens(tally.first_token_seconds, tally.seconds_per_token)
+        if self._output.usage is not None:
+            count.used(self._output.usage, self._envelope.tenant, request.adapter)
+        count.ended(request.priority, self._reason, time.monotonic() - self._began)
 
 
 def _read_envelope(data: bytes, generation_id: str) -> envelope_pb2.Envelope:

@@ -70,11 +70,15 @@ class Runs:
 
     async def drain(self, seconds: float) -> None:
         """Let runs in the engine finish within the bound, hand the others back."""
+        held = len(self._tasks)
         waiting = [run for run in self._tasks if not run.is_in_engine]
         await self._hand_back(waiting)
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
-        await self._hand_back(list(self._tasks))
+        left = list(self._tasks)
+        await self._hand_back(left)
+        handed_back = len(waiting) + len(left)
+        self._place.measures.drained(finished=held - handed_back, handed_back=handed_back)
 
     async def abandon(self) -> None:
         """End what is left without a word to the store: the leases lapse."""

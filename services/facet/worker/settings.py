@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from facet.core.settings import WeightsSettings, settings_config
+from facet.core.telemetry.settings import TelemetrySettings
 from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.profiles.choice import AUTO
 from facet.queue.store_settings import StoreSettings
@@ -19,7 +20,7 @@ def _default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-class WorkerSettings(StoreSettings, WeightsSettings):
+class WorkerSettings(StoreSettings, WeightsSettings, TelemetrySettings):
     """See each field."""
 
     model_config = settings_config("WORKER")

@@ -10,6 +10,9 @@ from facet.api.v1 import generation_pb2
 from facet.queue.values import Claimed
 from facet.worker.engine.port import Prompt, Step
 
+MIN_RATED = 2
+"""Ids of which one follows another."""
+
 
 class Tally:
     """Counts while a request runs; times are of this attempt, from its claim."""
@@ -23,6 +26,7 @@ class Tally:
         self._claimed_at = time.monotonic()
         self._render_seconds = 0.0
         self._first_at: float | None = None
+        self._attempt_tokens = 0
         self._last_at: float | None = None
 
     def rendered(self, prompt: Prompt, seconds: float) -> None:
@@ -38,6 +42,7 @@ class Tally:
         if step.token_ids:
             self._last_at = time.monotonic()
             self._first_at = self._first_at or self._last_at
+            self._attempt_tokens += len(step.token_ids)
 
     def usage(self, output_tokens: int, thought_tokens: int) -> generation_pb2.UsageMetadata:
         """The accounting so far."""
@@ -59,6 +64,18 @@ class Tally:
                     modality=generation_pb2.Modality.ValueType(modality), token_count=count
                 )
         return usage
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """From the claim to the first id of this attempt."""
+        return None if self._first_at is None else self._first_at - self._claimed_at
+
+    @property
+    def seconds_per_token(self) -> float | None:
+        """Mean of this attempt behind its first id, all candidates side by side."""
+        if self._first_at is None or self._last_at is None or self._attempt_tokens < MIN_RATED:
+            return None
+        return (self._last_at - self._first_at) / (self._attempt_tokens - 1)
 
     def timings(self) -> generation_pb2.Timings:
         """Where the time went so far."""

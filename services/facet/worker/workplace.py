@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from facet.core.media_store import MediaStore
 from facet.worker.engine.port import Engine
+from facet.worker.measures import Measures
 
 
 @dataclass
@@ -29,3 +30,4 @@ class Workplace:
     media: MediaStore
     slots: asyncio.Semaphore
     pulse: Pulse = field(default_factory=Pulse)
+    measures: Measures = field(default_factory=Measures)

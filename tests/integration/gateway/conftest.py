@@ -14,8 +14,9 @@ import pytest
 
 from facet.api.v1.inference_service_pb2_grpc import InferenceServiceStub
 from facet.core.models import NANO
-from facet.gateway.app import Gateway, compose, queue_limits, running
+from facet.gateway.app import Gateway, compose, running
 from facet.gateway.authenticator import AnonymousAuthenticator, Authenticator
+from facet.gateway.queues import queue_limits
 from facet.gateway.settings import GatewaySettings
 from facet.queue.limits import QueueLimits
 from facet.queue.media import RedisMediaStore

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from facet.core.models import NANO
-from facet.gateway.app import queue_limits
 from facet.gateway.catalogue import cards_of
+from facet.gateway.queues import queue_limits
 from facet.gateway.server import server_options
 from facet.gateway.settings import GatewaySettings
 

@@ -40,6 +40,9 @@ class ScriptedQueue:
     async def depth(self) -> Depth:
         raise NotImplementedError
 
+    async def takes_telling(self, who: str, life_ms: int) -> bool:
+        raise NotImplementedError
+
     async def depths(self) -> dict[int, Depth]:
         raise NotImplementedError
 

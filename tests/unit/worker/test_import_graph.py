@@ -16,10 +16,11 @@ import facet.worker.app
 from pathlib import Path
 from facet.core.models import NANO
 from facet.worker.checkpoints import Checkpoints
+from facet.worker.engine.measures import EngineMeasures
 from facet.worker.engines import make_engine
 from facet.worker.settings import WorkerSettings
 nowhere = Checkpoints(Path(), Path())
-make_engine(WorkerSettings(engine="simulated"), NANO, nowhere)
+make_engine(WorkerSettings(engine="simulated"), NANO, nowhere, EngineMeasures())
 unwanted = {"torch", "vllm", "transformers", "numpy", "av", "PIL", "obstore", "huggingface_hub"}
 print(sorted(unwanted & set(sys.modules)), time.process_time())
 """

@@ -44,6 +44,9 @@ node, which policies do not cut off. */}}
 {{- if and $values.gateway.oidc.jwks $values.networkPolicy.tokenKeysTo }}
 - {from: [gateway], to: [token-keys], ports: [{{ include "facet.urlPort" $values.gateway.oidc.jwks }}]}
 {{- end }}
+{{- if ne (include "facet.scrapers" .) "[]" }}
+- {from: [scrapers], to: {{ toJson $users }}, ports: [{{ include "facet.metricsPort" . }}]}
+{{- end }}
 {{- if eq $scaler "keda" }}
 - {from: [keda], to: [autoscaler], ports: [8472]}
 {{- end }}
@@ -84,6 +87,7 @@ telemetry: {peers: {{ toJson .Values.otel.to }}}
 {{- range $index, $goal := .Values.otel.collector.to }}
 collector-goal-{{ $index }}: {peers: {{ toJson (list .peer) }}}
 {{- end }}
+scrapers: {peers: {{ include "facet.scrapers" . }}}
 # Google's proxies and health checks.
 balancers: {{ include "facet.blocks" (list "35.191.0.0/16" "130.211.0.0/22") }}
 ingress-controller: {peers: {{ toJson .Values.ingress.controllerFrom }}}

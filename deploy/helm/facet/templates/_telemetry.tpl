@@ -13,3 +13,18 @@ http://{{ include "facet.fullname" . }}-collector:4317
   value: {{ . | quote }}
 {{- end }}
 {{- end -}}
+
+{{/* Where every service serves its metrics. */}}
+{{- define "facet.metricsPort" -}}9464{{- end -}}
+
+{{/* Who scrapes, as NetworkPolicyPeers: those that are named, and the collectors of Google's managed
+Prometheus where it is told to scrape, which run elsewhere under Autopilot. */}}
+{{- define "facet.scrapers" -}}
+{{- $from := .Values.monitoring.from -}}
+{{- if .Values.monitoring.podMonitoring.enabled -}}
+{{- range list "gmp-system" "gke-gmp-system" -}}
+{{- $from = append $from (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" .))) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $from -}}
+{{- end -}}

@@ -20,6 +20,7 @@ from facet.core.errors import ContextExceededError, EngineFailedError
 from facet.core.models import ModelCard
 from facet.worker.engine.conversation import media_paths, tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
+from facet.worker.engine.measures import EngineMeasures
 from facet.worker.engine.port import Decoder, EngineFinish, Medium, Prompt, Step
 from facet.worker.engine.simulated_model import Shape, SimulatedModel
 from facet.worker.engine.simulated_vocabulary import (
@@ -59,8 +60,12 @@ class SimulatedOptions:
 class SimulatedEngine:
     """Implements `Engine`."""
 
-    def __init__(self, options: SimulatedOptions, card: ModelCard) -> None:
+    def __init__(
+        self, options: SimulatedOptions, card: ModelCard, measures: EngineMeasures | None = None
+    ) -> None:
         self._options = options
+        self._measures = measures or EngineMeasures()
+        self._held_tokens = 0
         self._card = card
         self._running = 0
         self._is_hung = False
@@ -152,12 +157,15 @@ class SimulatedEngine:
         limit = request.generation_config.max_output_tokens or self._card.max_output_tokens
         faults = _faults(self._options.faults + _text_of(request))
         self._running += 1
+        held = tokens = prompt.token_count + len(emitted)
+        self._hold(held)
         try:
-            tokens = prompt.token_count + len(emitted)
             await asyncio.sleep(tokens / self._options.prefill_tokens_per_second)
             position, drafted = len(emitted), 0
             while position < limit:
                 step = await self._step(model, position, limit, drafted, faults)
+                self._hold(len(step.token_ids))
+                held += len(step.token_ids)
                 yield step
                 if step.finish is not None:
                     return
@@ -166,6 +174,7 @@ class SimulatedEngine:
             yield Step((), EngineFinish.LENGTH)
         finally:
             self._running -= 1
+            self._hold(-held)
 
     def running(self) -> int:
         """See `Engine.running`."""
@@ -197,7 +206,14 @@ class SimulatedEngine:
             finish = EngineFinish.STOP
         elif position + len(ids) >= limit:
             finish = EngineFinish.LENGTH
-        return Step(tuple(ids), finish, drafted_tokens=drafted, accepted_tokens=len(ids) - 1)
+        accepted = len(ids) - 1
+        if drafted:
+            self._measures.drafts(1, [1] * drafted, [1] * accepted)
+        return Step(tuple(ids), finish, drafted_tokens=drafted, accepted_tokens=accepted)
+
+    def _hold(self, tokens: int) -> None:
+        self._held_tokens += tokens
+        self._measures.kv_use(self._held_tokens / self._options.kv_tokens)
 
     async def _tick(self) -> None:
         """The time of one step."""

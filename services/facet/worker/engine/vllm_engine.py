@@ -36,6 +36,7 @@ from facet.worker.engine.decoding import PipelineDecoder
 from facet.worker.engine.encoder_room import check_encoder_room
 from facet.worker.engine.fingerprint import fingerprint
 from facet.worker.engine.gemma_decoding import GemmaParser, StreamDetokenizer
+from facet.worker.engine.measures import EngineMeasures
 from facet.worker.engine.media_decode import MediaDecoder
 from facet.worker.engine.media_video import MAX_FRAMES
 from facet.worker.engine.port import (
@@ -49,6 +50,7 @@ from facet.worker.engine.port import (
 from facet.worker.engine.rendering import Renderer
 from facet.worker.engine.sampling import sampling_params
 from facet.worker.engine.speculation import SpeculationCounter
+from facet.worker.engine.vllm_stats import stats_logger
 from facet.worker.engine.vllm_steps import step_of
 
 DECODING_VERSION = "1"
@@ -90,8 +92,11 @@ class _Loaded:
 class VllmEngine:
     """Implements `Engine`."""
 
-    def __init__(self, options: VllmOptions, card: ModelCard) -> None:
+    def __init__(
+        self, options: VllmOptions, card: ModelCard, measures: EngineMeasures | None = None
+    ) -> None:
         self._options = options
+        self._measures = measures or EngineMeasures()
         self._card = card
         self._media = MediaDecoder()
         self._loaded: _Loaded | None = None
@@ -235,7 +240,7 @@ class VllmEngine:
             _tokens_per_item(config.model_config), self._options.plan.max_num_batched_tokens
         )
         restores_state = vllm_resume.prepare(config)
-        llm = AsyncLLM.from_vllm_config(config)
+        llm = AsyncLLM.from_vllm_config(config, stat_loggers=[stats_logger(self._measures)])
         end = llm.model_config.try_get_generation_config().get("eos_token_id")
         versions = (vllm.__version__, torch.__version__, transformers.__version__, DECODING_VERSION)
         return _Loaded(

@@ -1,0 +1,1 @@
+"""What services tell of themselves: metrics with their listener, traces, and their settings."""

@@ -1,0 +1,87 @@
+"""Counts what an engine tells of itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from functools import cache
+
+from prometheus_client import Counter
+
+from facet.core.telemetry import worker_metrics
+
+WINDOW_DRAFTS = 1000
+
+
+class EngineMeasures:
+    """Of one engine. Its methods are called once a step of it, not once a request."""
+
+    def __init__(self, model: str = "", pool: str = "") -> None:
+        own = (model, pool)
+        self._kv_use = worker_metrics.KV_USE.labels(*own)
+        self._asked = worker_metrics.PREFIX_ASKED.labels(*own)
+        self._hits = worker_metrics.PREFIX_HITS.labels(*own)
+        self._drafts = worker_metrics.DRAFTS.labels(*own)
+        self._drafted = worker_metrics.DRAFTED.labels(*own)
+        self._accepted = worker_metrics.ACCEPTED.labels(*own)
+        self._accepted_length = worker_metrics.ACCEPTED_LENGTH.labels(*own)
+        self._drafted_at = _Positions(worker_metrics.DRAFTED_AT, own)
+        self._accepted_at = _Positions(worker_metrics.ACCEPTED_AT, own)
+        self._window = _Window()
+
+    def kv_use(self, share: float) -> None:
+        """So much of the KV cache is in use, from 0 to 1."""
+        self._kv_use.set(share)
+
+    def prefix(self, asked_tokens: int, hit_tokens: int) -> None:
+        """So many prompt tokens were looked for in the prefix cache, and found."""
+        if asked_tokens:
+            self._asked.inc(asked_tokens)
+            self._hits.inc(hit_tokens)
+
+    def drafts(self, count: int, drafted_at: Sequence[int], accepted_at: Sequence[int]) -> None:
+        """So many drafts were judged.
+
+        The others are tokens by their place in the draft: entry 0 counts first ones.
+        """
+        if not count:
+            return
+        accepted = sum(accepted_at)
+        self._drafts.inc(count)
+        self._drafted.inc(sum(drafted_at))
+        self._accepted.inc(accepted)
+        self._drafted_at.count(drafted_at)
+        self._accepted_at.count(accepted_at)
+        self._accepted_length.set(1 + self._window.mean(count, accepted))
+
+
+class _Positions:
+    """One counter for each place of a draft."""
+
+    def __init__(self, metric: Counter, own: tuple[str, str]) -> None:
+        self._child = cache(lambda position: metric.labels(*own, str(position)))
+
+    def count(self, counts: Sequence[int]) -> None:
+        for position, count in enumerate(counts):
+            if count:
+                self._child(position).inc(count)
+
+
+class _Window:
+    """The mean over the last drafts: steps are dropped whole once enough follow."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[int, int]] = deque()
+        self._drafts = 0
+        self._accepted = 0
+
+    def mean(self, drafts: int, accepted: int) -> float:
+        """Accepted tokens a draft, these included."""
+        self._steps.append((drafts, accepted))
+        self._drafts += drafts
+        self._accepted += accepted
+        while self._drafts - self._steps[0][0] >= WINDOW_DRAFTS:
+            old_drafts, old_accepted = self._steps.popleft()
+            self._drafts -= old_drafts
+            self._accepted -= old_accepted
+        return self._accepted / self._drafts

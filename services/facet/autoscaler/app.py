@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import grpc
@@ -14,8 +15,17 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
+from facet.autoscaler.brain import deciding
 from facet.autoscaler.holding_scaler import REASON, HoldingScaler
+from facet.autoscaler.pools_file import read_pools
 from facet.autoscaler.settings import AutoscalerSettings
+from facet.autoscaler.timing_receiver import (
+    MAX_CALLS,
+    TimingReceiver,
+    receive_timings,
+    receiver_options,
+)
+from facet.autoscaler.timing_samples import WaitingSamples
 from facet.core.listener import bind
 from facet.core.logs import configure_logs
 from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
@@ -68,6 +78,8 @@ async def serve(settings: AutoscalerSettings) -> None:
                 _listening(server, settings.health_listen, None)
             )
             ready += f" health={address}"
+        if settings.pools_file is not None:
+            ready += await _think(settings, settings.pools_file, stack)
         address = stack.enter_context(
             serving_metrics(
                 settings.metrics_listen,
@@ -81,6 +93,23 @@ async def serve(settings: AutoscalerSettings) -> None:
         sys.stdout.write(f"{ready}\n")
         sys.stdout.flush()
         await stopped.wait()
+
+
+async def _think(settings: AutoscalerSettings, pools_file: Path, stack: AsyncExitStack) -> str:
+    """Receive timing spans and decide until the stack unwinds; what READY tells of it."""
+    pools = [each.settings for each in read_pools(pools_file)]
+    samples = WaitingSamples()
+    ready = ""
+    if settings.otlp_listen:
+        server = grpc.aio.server(options=receiver_options(), maximum_concurrent_rpcs=MAX_CALLS)
+        receiver = TimingReceiver(settings.model, [each.name for each in pools], samples)
+        receive_timings(server, receiver)
+        address = await stack.enter_async_context(
+            _listening(server, settings.otlp_listen, settings.certificates())
+        )
+        ready = f" otlp={address}"
+    await stack.enter_async_context(deciding(settings, pools, samples))
+    return ready
 
 
 @asynccontextmanager

@@ -40,5 +40,43 @@ class AutoscalerSettings(StoreSettings, ListenerSettings, TelemetrySettings):
     namespace: str = "default"
     """Namespace of the pools in Kubernetes."""
 
+    otlp_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """Address where OTLP over gRPC takes workers' timing spans, `host:port`; over TLS where
+    `tls_certificate_file` is set. Empty takes none: service times stay those of `pools_file`."""
+
+    gateway_metrics: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
+    """`host:port` of the gateways' `/metrics`, a name that resolves to all of them; latency
+    percentiles are read there. Empty, and no `prometheus_url`: the policy does without them."""
+
+    prometheus_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    """Prometheus to ask for the percentiles instead."""
+
+    decision_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Between decisions. One who misses three of them leads no more."""
+
+    interactive_ttft_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """Within so long an INTERACTIVE request is promised its first token."""
+
+    standard_ttft_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """The same for STANDARD."""
+
+    batch_drain_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """Within so long BATCH work is done."""
+
+    inter_token_seconds: Annotated[float, Field(gt=0)] = 0.2
+    """Within so long a token follows the one before."""
+
+    attainment: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """Share of the requests that must be within these."""
+
+    head_room: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Capacity kept free beyond what is needed, as a share of it."""
+
+    idle_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """So long without any work leads to the pools' minimum."""
+
+    max_cost_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    """Cap on the pods' prices together; 0 is none."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""

@@ -56,6 +56,11 @@ class AdminClient:
         """The workers that report."""
         return self._call(self._stub.ListWorkers, admin_service_pb2.ListWorkersRequest())
 
+    def explain_autoscaler(self, model: str) -> admin_service_pb2.ExplainAutoscalerResponse:
+        """The autoscaler's last decision for a model; "" for the first one served."""
+        request = admin_service_pb2.ExplainAutoscalerRequest(model=model)
+        return self._call(self._stub.ExplainAutoscaler, request)
+
     def dead_letters(self, limit: int) -> admin_service_pb2.ListDeadLettersResponse:
         """Dead letters, at most `limit`."""
         found = admin_service_pb2.ListDeadLettersResponse()

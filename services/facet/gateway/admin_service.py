@@ -17,6 +17,8 @@ from facet.api.v1.admin_service_pb2 import (
     DiscardDeadLettersResponse,
     DrainWorkerRequest,
     DrainWorkerResponse,
+    ExplainAutoscalerRequest,
+    ExplainAutoscalerResponse,
     ExportUsageRequest,
     ExportUsageResponse,
     InspectGenerationRequest,
@@ -86,6 +88,7 @@ class AdminService:
             "DrainWorker": Unary(DrainWorkerRequest, self.drain),
             "ExportUsage": Streamed(ExportUsageRequest, self.export_usage),
             "DeleteTenantData": Unary(DeleteTenantDataRequest, self.delete_tenant),
+            "ExplainAutoscaler": Unary(ExplainAutoscalerRequest, self.explain_autoscaler),
             "ListAudit": Unary(ListAuditRequest, self.list_audit),
         }
 
@@ -104,6 +107,19 @@ class AdminService:
                 for shard, depth in (await queue.depths()).items()
             ]
         )
+
+    async def explain_autoscaler(
+        self, request: ExplainAutoscalerRequest, call: Call
+    ) -> ExplainAutoscalerResponse:
+        """The last decision. Errors: ModelNotFoundError, StoreUnavailableError."""
+        model = self._models(request.model)[0]
+        record = await self._queues[model].scaling()
+        response = ExplainAutoscalerResponse.FromString(record.decision)
+        response.model = model
+        if record.at_ms:
+            response.decide_time.FromMilliseconds(record.at_ms)
+            response.age.FromMilliseconds(record.now_ms - record.at_ms)
+        return response
 
     async def inspect(
         self, request: InspectGenerationRequest, call: Call

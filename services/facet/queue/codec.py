@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ from facet.queue.views import (
     DeadLetter,
     Depth,
     Inspection,
+    LeasedWork,
+    ScalingRecord,
     Status,
     Step,
     UsageRecord,
@@ -188,10 +191,10 @@ def dead_letter(fields: Sequence[Any]) -> DeadLetter:
 
 def depth_of(reply: Sequence[int]) -> Depth:
     """The reply of `depth.lua`."""
-    waiting_bytes, leased, dead_letters, milli_rate, mean_output_tokens = reply[9:]
+    waiting_bytes, leased, dead_letters, milli_rate, mean_output_tokens = reply[15:]
     return Depth(
         classes={
-            priority: ClassDepth(*reply[3 * index : 3 * index + 3])
+            priority: ClassDepth(*reply[5 * index : 5 * index + 5])
             for index, priority in enumerate(Priority)
         },
         waiting_bytes=waiting_bytes,
@@ -200,6 +203,22 @@ def depth_of(reply: Sequence[int]) -> Depth:
         drain_tokens_per_second=milli_rate / 1000,
         mean_output_tokens=mean_output_tokens,
     )
+
+
+def leased_work(reply: Sequence[Any]) -> LeasedWork:
+    """The reply of `leased_work.lua`, scaled from those read to all."""
+    requests, read, remaining, *tenants = reply
+    share = requests / read if read else 0.0
+    counts = Counter(tenant.decode() for tenant in tenants)
+    return LeasedWork(
+        requests, remaining * share, {name: count * share for name, count in counts.items()}
+    )
+
+
+def scaling_record(reply: Sequence[Any]) -> ScalingRecord:
+    """The reply of `recall_scaling.lua`."""
+    now_ms, at_ms, decision, memory, epoch = reply
+    return ScalingRecord(now_ms, at_ms, decision, memory, epoch)
 
 
 def audit_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> AuditEntry:

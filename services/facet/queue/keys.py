@@ -15,6 +15,8 @@ _SINGLE = {
     "lanes": "SET of the lanes that hold somebody",
     "load": "HASH of counters of what waits: n1 n2 n3, t1 t2 t3, b; n: t: b: of each tenant, form; "
     "dead_bytes",
+    "accepted": "HASH of counters of all that was accepted: n1 n2 n3, t1 t2 t3",
+    "arrivals": "STREAM of requests that came while nothing waited or ran; the latest one",
     "clock": "HASH: virtual time of each class; how often an aged class was passed over",
     "pace": "HASH: mean output, tokens that left lately",
     "leases": "ZSET id -> when its lease lapses, ms",
@@ -32,6 +34,9 @@ _SINGLE = {
     "reserved": "STRING worker, request: the worker empties itself for it",
     "teller": "STRING gateway that tells this queue in its metrics; in shard 0",
     "audit": "STREAM of operators' actions",
+    "scaling": "HASH of the autoscaler: leader, until (ms), epoch; at (ms), decision, memory; in "
+    "shard 0",
+    "timings": "LIST of samples that the autoscaler's leader is to learn from; in shard 0",
     "state": "HASH of the sweeper: swept, backlog, hold",
     "usage": "STREAM of what ended generations took: i id, t tenant, o outcome, q ms until the "
     "first claim, r ms from then on, a attempts, p and n tokens of prompt and output, "

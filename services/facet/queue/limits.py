@@ -54,6 +54,12 @@ MAX_USAGE_RECORDS = 1_000_000
 MAX_MEDIA_BYTES = 1 << 30
 """Bytes of all media in the store, unless a deployment sets another bound."""
 
+MAX_TIMINGS = 2000
+"""Timing samples kept for the autoscaler, which remembers about 1,000 of each pool."""
+
+TIMINGS_MS = 600_000
+"""How long they are kept where no autoscaler takes them."""
+
 AUDIT_ENTRIES = 10_000
 """Operators' actions kept."""
 

@@ -21,7 +21,7 @@ from facet.queue.memory_lanes import Lanes
 from facet.queue.memory_pace import Pace
 from facet.queue.memory_record import Record
 from facet.queue.terminals import Terminal, terminal_response
-from facet.queue.values import LogEntry, State
+from facet.queue.values import LogEntry, Priority, State
 from facet.queue.views import Status, Step, UsageRecord
 
 
@@ -64,6 +64,8 @@ class Ledger:
         self.expiring: dict[str, int] = {}
         self.dead: dict[str, int] = {}
         self.alone: dict[str, str] = {}
+        self.accepted: dict[Priority, tuple[int, int]] = {}
+        self.idle_arrivals = 0
         self._arrived_at = 0
         self._arrivals = 0
 
@@ -95,6 +97,14 @@ class Ledger:
     def remaining_ms(self, record: Record) -> int:
         """Until the request's deadline."""
         return max(record.due_ms - self.clock_ms(), 0)
+
+    def accept(self, record: Record) -> None:
+        """Count what comes; the first one on an empty queue is an arrival."""
+        if not self.lanes.total().requests and not self.leases:
+            self.idle_arrivals += 1
+        priority = record.submission.priority
+        requests, tokens = self.accepted.get(priority, (0, 0))
+        self.accepted[priority] = (requests + 1, tokens + record.size)
 
     def note(self, record: Record, what: str, detail: str = "") -> None:
         """Add to the request's life."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from facet.queue.answers import invalid_page, not_found
-from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
+from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH, MAX_WAIT_MS
 from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import SUSPECTS, Record
 from facet.queue.memory_side import MemorySide
@@ -20,6 +21,8 @@ from facet.queue.views import (
     DeadLetters,
     Depth,
     Inspection,
+    LeasedWork,
+    ScalingRecord,
     SweepResult,
     UsagePage,
     UsageTrim,
@@ -78,6 +81,23 @@ class MemoryOperator(MemorySide):
         """See `Observer.depths`."""
         return {self._ledger.shard: await self.depth()}
 
+    async def leased_work(self) -> LeasedWork:
+        """See `Observer.leased_work`."""
+        records = [self._ledger.records[name] for name in self._ledger.leases]
+        expected = (
+            each.size - each.submission.prompt_tokens - each.token_count for each in records
+        )
+        counts = Counter(each.tenant for each in records)
+        return LeasedWork(len(records), sum(max(tokens, 0) for tokens in expected), counts)
+
+    async def wait_for_arrival(self, cursor: str, timeout_ms: int) -> str:
+        """See `Observer.wait_for_arrival`."""
+        ends = asyncio.get_running_loop().time() + min(timeout_ms, MAX_WAIT_MS) / 1000
+        while cursor == str(self._ledger.idle_arrivals):
+            if not await self._changes_before(ends):
+                break
+        return str(self._ledger.idle_arrivals)
+
     async def takes_telling(self, who: str, life_ms: int) -> bool:
         """See `Observer.takes_telling`."""
         now = self._ledger.clock_ms()
@@ -106,6 +126,10 @@ class MemoryOperator(MemorySide):
 
     async def ping(self) -> None:
         """See `Observer.ping`."""
+
+    async def scaling(self) -> ScalingRecord:
+        """See `Operator.scaling`: the twin keeps none."""
+        return ScalingRecord(self._ledger.clock_ms())
 
     async def inspect(self, generation_id: str) -> Inspection:
         """See `Operator.inspect`."""
@@ -196,7 +220,9 @@ class MemoryOperator(MemorySide):
         places = [lanes.oldest_place(lane) for lane in lanes.lanes if lane.kind in kinds]
         oldest = min((place for place in places if place is not None), default=now)
         load = lanes.loads[int(priority)]
-        return ClassDepth(load.requests, load.tokens, max((now - oldest) // 1000, 0))
+        age_ms = max((now - oldest) // 1000, 0)
+        accepted = self._ledger.accepted.get(priority, (0, 0))
+        return ClassDepth(load.requests, load.tokens, age_ms, *accepted)
 
     def _letter(self, record: Record) -> DeadLetter:
         name, failure = record.generation_id, self._ledger.failure_of(record)

@@ -50,6 +50,7 @@ class MemoryProducer(MemorySide):
         self._ledger.records[submission.generation_id] = record
         if name:
             self._ledger.by_request_id[name] = submission.generation_id
+        self._ledger.accept(record)
         self._ledger.lanes.enter(record)
         self._ledger.set_timer(record)
         self._ledger.announce(record)

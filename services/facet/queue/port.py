@@ -31,7 +31,9 @@ from facet.queue.views import (
     DeadLetters,
     Depth,
     Inspection,
+    LeasedWork,
     Page,
+    ScalingRecord,
     Status,
     SweepResult,
     UsagePage,
@@ -213,6 +215,16 @@ class Observer(Protocol):
     async def depths(self) -> dict[int, Depth]:
         """The same for each shard."""
 
+    async def leased_work(self) -> LeasedWork:
+        """What workers hold, by tenant. Errors: StoreUnavailableError."""
+
+    async def wait_for_arrival(self, cursor: str, timeout_ms: int) -> str:
+        """Return when a request comes to a queue that was empty, or after the timeout, at most 1 s.
+
+        "" begins: it returns at once. The answer is the cursor of the next call; another one than
+        `cursor` tells that one came. Errors: StoreUnavailableError.
+        """
+
     async def takes_telling(self, who: str, life_ms: int) -> bool:
         """Whether the metrics of this queue are told by `who` for so long; nobody else does then.
 
@@ -235,6 +247,9 @@ class Observer(Protocol):
 
 class Operator(Protocol):
     """What the operators of a deployment may do. All raise StoreUnavailableError."""
+
+    async def scaling(self) -> ScalingRecord:
+        """What the autoscaler decided last for this model."""
 
     async def inspect(self, generation_id: str) -> Inspection:
         """One request's life, of any tenant. Errors: GenerationNotFoundError."""

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 
 from facet.queue import terminals
 from facet.queue.answers import invalid_page, not_found
-from facet.queue.codec import audit_entry, dead_letter, depth_of, inspection_of, usage_record
-from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH
+from facet.queue.codec import (
+    audit_entry,
+    dead_letter,
+    depth_of,
+    inspection_of,
+    leased_work,
+    scaling_record,
+    usage_record,
+)
+from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH, MAX_WAIT_MS
 from facet.queue.redis_side import RedisSide, batches
 from facet.queue.views import (
     AuditEntry,
     DeadLetters,
     Depth,
     Inspection,
+    LeasedWork,
+    ScalingRecord,
     SweepResult,
     UsagePage,
     UsageTrim,
@@ -25,6 +35,9 @@ _STREAM_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 _LETTERS_PER_CALL = 20
 """Each costs a dozen commands."""
+
+_NO_ARRIVAL = "0-0"
+"""Cursor before the first."""
 
 
 class RedisOperator(RedisSide):
@@ -54,6 +67,22 @@ class RedisOperator(RedisSide):
         """See `Observer.depths`."""
         return {self._keys.shard: await self.depth()}
 
+    async def leased_work(self) -> LeasedWork:
+        """See `Observer.leased_work`."""
+        return leased_work(await self._run("leased_work"))
+
+    async def wait_for_arrival(self, cursor: str, timeout_ms: int) -> str:
+        """See `Observer.wait_for_arrival`."""
+        key = self._keys.single("arrivals")
+        if not cursor:
+            latest = await self._redis.command("XREVRANGE", key, "+", "-", "COUNT", 1)
+            return latest[0][0].decode() if latest else _NO_ARRIVAL
+        block_ms = max(min(timeout_ms, MAX_WAIT_MS), 1)
+        found = await self._redis.block(
+            block_ms, "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", key, cursor
+        )
+        return found[0][1][0][0].decode() if found else cursor
+
     async def takes_telling(self, who: str, life_ms: int) -> bool:
         """See `Observer.takes_telling`."""
         return bool(await self._run("take_telling", who, life_ms))
@@ -77,6 +106,10 @@ class RedisOperator(RedisSide):
         """See `Observer.ping`."""
         # Of a cluster, the node that has the queue is to answer: PING names none.
         await self._redis.command("EXISTS", self._keys.base)
+
+    async def scaling(self) -> ScalingRecord:
+        """See `Operator.scaling`."""
+        return scaling_record(await self._run("recall_scaling"))
 
     async def inspect(self, generation_id: str) -> Inspection:
         """See `Operator.inspect`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from facet.core.errors import StoreUnavailableError
+from facet.core.tasks import cancel_all
 from facet.queue.answers import invalid_page
 from facet.queue.limits import MAX_BATCH
 from facet.queue.sharded_pages import each_page, merged
@@ -16,6 +20,8 @@ from facet.queue.views import (
     DeadLetters,
     Depth,
     Inspection,
+    LeasedWork,
+    ScalingRecord,
     SweepResult,
     UsagePage,
     UsageRecord,
@@ -53,6 +59,48 @@ class ShardedOperator(ShardedSide):
         found = (await self._ask_all(lambda queue: queue.depth())).all()
         return {shard: found[shard] for shard in sorted(found)}
 
+    async def leased_work(self) -> LeasedWork:
+        """See `Observer.leased_work`."""
+        found = (await self._ask_all(lambda queue: queue.leased_work())).all().values()
+        by_tenant: Counter[str] = Counter()
+        for each in found:
+            by_tenant.update(each.by_tenant)
+        return LeasedWork(
+            sum(each.requests for each in found),
+            sum(each.remaining_tokens for each in found),
+            by_tenant,
+        )
+
+    async def wait_for_arrival(self, cursor: str, timeout_ms: int) -> str:
+        """See `Observer.wait_for_arrival`; a shard that comes to be served counts as one."""
+        cursors = dict(part.split("=") for part in cursor.split())
+        waits = {
+            asyncio.create_task(
+                queue.wait_for_arrival(cursors.get(str(shard), ""), timeout_ms)
+            ): str(shard)
+            for shard, queue in self._shards.queues.items()
+        }
+        failure: StoreUnavailableError | None = None
+        answered = False
+        pending = set(waits)
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                before = dict(cursors)
+                for task in done:
+                    try:
+                        cursors[waits[task]] = task.result()
+                        answered = True
+                    except StoreUnavailableError as error:
+                        failure = error
+                if cursors != before:
+                    break
+        finally:
+            await cancel_all(pending)
+        if failure is not None and not answered:
+            raise failure
+        return " ".join(f"{shard}={at}" for shard, at in sorted(cursors.items()))
+
     async def takes_telling(self, who: str, life_ms: int) -> bool:
         """See `Observer.takes_telling`; in shard 0 for all."""
         return await self._first.takes_telling(who, life_ms)
@@ -82,6 +130,10 @@ class ShardedOperator(ShardedSide):
     async def ping(self) -> None:
         """See `Observer.ping`: requests of the shards that answer are served."""
         (await self._ask_all(lambda queue: queue.ping())).some()
+
+    async def scaling(self) -> ScalingRecord:
+        """See `Operator.scaling`; in shard 0."""
+        return await self._first.scaling()
 
     async def inspect(self, generation_id: str) -> Inspection:
         """See `Operator.inspect`."""
@@ -164,4 +216,6 @@ def _class_together(depths: Sequence[Depth], priority: Priority) -> ClassDepth:
         requests=sum(each.requests for each in found),
         tokens=sum(each.tokens for each in found),
         oldest_ms=max(each.oldest_ms for each in found),
+        accepted_requests=sum(each.accepted_requests for each in found),
+        accepted_tokens=sum(each.accepted_tokens for each in found),
     )

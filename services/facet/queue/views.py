@@ -5,6 +5,7 @@ Times ending in `_ms` are milliseconds since the epoch by the store's clock, or 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facet.queue.values import Needs, Priority, State
@@ -103,11 +104,17 @@ class DeadLetters:
 
 @dataclass(frozen=True)
 class ClassDepth:
-    """What waits in one class; `oldest_ms` is the age of the oldest, 0 when nothing waits."""
+    """What waits in one class; `oldest_ms` is the age of the oldest, 0 when nothing waits.
+
+    `accepted_requests` and `accepted_tokens` (as they were estimated then) count all that was ever
+    accepted, redriven ones not again; they only fall with the loss of a store's data.
+    """
 
     requests: int
     tokens: int
     oldest_ms: int
+    accepted_requests: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,38 @@ class Depth:
     def waiting(self) -> int:
         """Requests that wait, all classes together."""
         return sum(each.requests for each in self.classes.values())
+
+
+@dataclass(frozen=True)
+class LeasedWork:
+    """What workers hold: requests, tokens of output still expected of them, requests by tenant.
+
+    Of more than `limits.MAX_BATCH` a random sample of so many is read and scaled up.
+    """
+
+    requests: int
+    remaining_tokens: float
+    by_tenant: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ScalingRecord:
+    """What the autoscaler's leader wrote last, as it stands in the store; `at_ms` 0: nothing.
+
+    `decision` is a serialized `facet.v1.ExplainAutoscalerResponse`, `memory` what it goes on with.
+    `epoch` is that of the latest leader, who need not have written yet.
+    """
+
+    now_ms: int
+    at_ms: int = 0
+    decision: bytes = b""
+    memory: bytes = b""
+    epoch: int = 0
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was written, by the store's clock."""
+        return max(self.now_ms - self.at_ms, 0) / 1000
 
 
 @dataclass(frozen=True)

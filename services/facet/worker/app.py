@@ -130,7 +130,15 @@ class Worker:
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead
         )
-        self._reporter = Reporter(queue, engine, self._runs, worker=name, model=settings.model)
+        self._reporter = Reporter(
+            queue,
+            engine,
+            self._runs,
+            worker=name,
+            model=settings.model,
+            measures=measures,
+            profile=settings.profile,
+        )
         self._sweeper = Sweeper(queue)
 
     async def run(self, stopping: asyncio.Event) -> int:

@@ -23,9 +23,14 @@ _MODALITY = "MODALITY_"
 
 
 class Measures:
-    """Of one worker; `model` is what it serves, `pool` where it belongs."""
+    """Of one worker; `model` is what it serves, `pool` where it belongs.
+
+    `start_seconds` are those of the start's phases that are over.
+    """
 
     def __init__(self, model: str = "", pool: str = "") -> None:
+        self.pool = pool
+        self.start_seconds: dict[str, float] = {}
         self._own = (model, pool)
         self._tenants = BoundedLabel(MAX_TENANTS)
         self._adapters = BoundedLabel(MAX_ADAPTERS)
@@ -73,6 +78,7 @@ class Measures:
 
     def took(self, phase: str, seconds: float) -> None:
         """A phase of the start is over."""
+        self.start_seconds[phase] = seconds
         worker_metrics.START_SECONDS.labels(*self._own, phase).set(seconds)
 
     def capacity(self, *, sequences: int, kv_tokens: int) -> None:

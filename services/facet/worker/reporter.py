@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
@@ -10,6 +11,7 @@ from facet.api.queue.v1 import log_pb2
 from facet.core.errors import StoreUnavailableError
 from facet.queue.port import Consumer
 from facet.worker.engine.port import Engine
+from facet.worker.measures import Measures
 from facet.worker.run import ENVELOPE_VERSIONS
 from facet.worker.runs import Runs
 
@@ -25,13 +27,25 @@ class Reporter:
     """
 
     def __init__(
-        self, queue: Consumer, engine: Engine, runs: Runs, *, worker: str, model: str
+        self,
+        queue: Consumer,
+        engine: Engine,
+        runs: Runs,
+        *,
+        worker: str,
+        model: str,
+        measures: Measures | None = None,
+        profile: str = "",
     ) -> None:
+        """`measures` are those of the worker; without them it tells less of itself."""
         self._queue = queue
         self._engine = engine
         self._runs = runs
         self._worker = worker
         self._model = model
+        self._measures = measures or Measures(model)
+        self._profile = profile
+        self._started_seconds = time.time()
         self.is_draining = False
         self.drain_asked = asyncio.Event()
 
@@ -52,7 +66,13 @@ class Reporter:
             context_tokens=self._engine.context_tokens,
             draining=self.is_draining,
             envelope_versions=ENVELOPE_VERSIONS,
+            pool=self._measures.pool,
+            profile=self._profile,
+            kv_use=self._measures.engine.kv_share,
+            tokens_per_step=self._measures.engine.tokens_per_step,
+            start_seconds=self._measures.start_seconds,
         )
+        report.start_time.FromSeconds(int(self._started_seconds))
         report.report_time.GetCurrentTime()
         try:
             if await self._queue.report(self._worker, report.SerializeToString()):

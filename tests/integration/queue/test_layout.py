@@ -110,6 +110,7 @@ async def test_little_is_left_when_all_has_ended_and_its_retention_passed(
             await world.advance(world.limits.lease_ms // 2)
     kept = {key.removeprefix(f"{world.keys.base}:") for key in await world.all_keys()}
     left = {"origin", "load", "clock", "pace", "state", "wake", "served:2", "test-clock"}
+    left |= {"accepted", "arrivals"}
     # Usage records have a life of their own.
     assert kept <= left | {"usage"}
     load = await world.redis.hgetall(world.keys.single("load"))

@@ -7,9 +7,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from facet.queue.connection import RedisConnection
 from facet.queue.keys import Keys
 from facet.queue.limits import QueueLimits
 from facet.queue.redis_queue import RedisQueue
+from facet.queue.scaling import RedisScalingMemory
 from facet.queue.values import Submission, Submitted
 from tests.support.queue_contract.memory_world import LIMITS
 from tests.support.queue_contract.world import START_MS
@@ -46,6 +48,11 @@ class RedisWorld:
         self._stands = stands
         self._clock = f"{self.keys.base}:test-clock"
         self._queue = self._connect()
+
+    def scaling_memory(self) -> RedisScalingMemory:
+        """What the autoscaler shares in this store, by the same clock."""
+        connection = RedisConnection(self.url, self.keys.base)
+        return RedisScalingMemory(connection, _STANDING_CLOCK if self._stands else _RUNNING_CLOCK)
 
     @property
     def queue(self) -> RedisQueue:

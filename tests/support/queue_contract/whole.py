@@ -16,6 +16,7 @@ from tests.support.queue_contract import (
     quotas,
     reading,
     rewinding,
+    scaling,
     submitting,
     sweeping,
     warming,
@@ -140,4 +141,8 @@ class TestDelivery(accounting.DeliveryContract):
 
 
 class TestUsageBound(accounting.UsageBoundContract):
+    pass
+
+
+class TestScaling(scaling.ScalingContract):
     pass

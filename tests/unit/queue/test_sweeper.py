@@ -9,7 +9,7 @@ import pytest
 
 from facet.core.errors import StoreUnavailableError
 from facet.queue.sweeper import Sweeper
-from facet.queue.views import Depth, SweepResult
+from facet.queue.views import Depth, LeasedWork, SweepResult
 
 pytestmark = pytest.mark.unit
 
@@ -38,6 +38,12 @@ class ScriptedQueue:
         return []
 
     async def depth(self) -> Depth:
+        raise NotImplementedError
+
+    async def leased_work(self) -> LeasedWork:
+        raise NotImplementedError
+
+    async def wait_for_arrival(self, cursor: str, timeout_ms: int) -> str:
         raise NotImplementedError
 
     async def takes_telling(self, who: str, life_ms: int) -> bool:

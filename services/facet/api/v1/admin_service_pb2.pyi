@@ -1003,3 +1003,331 @@ class AuditEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
+
+@_typing.final
+class ExplainAutoscalerRequest(_message.Message):
+    """Asks for the last decision of the autoscaler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model; empty for the first one served."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAutoscalerRequest: _TypeAlias = ExplainAutoscalerRequest  # noqa: Y015
+
+@_typing.final
+class ExplainAutoscalerResponse(_message.Message):
+    """The last decision, as its leader wrote it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class GpuSecondsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    BLIND_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    COST_PER_HOUR_FIELD_NUMBER: _builtins.int
+    GPU_SECONDS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model."""
+    blind: _builtins.bool
+    """Sizes are held for lack of signals; nothing is to shrink."""
+    cost_per_hour: _builtins.float
+    """Cost per hour of what is wanted, in the unit of the pools' prices."""
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided, by the store's clock; absent when nothing was decided yet."""
+
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """How long ago that was."""
+
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScaledPool]:
+        """Pools in order of preference."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScalingReason]:
+        """Why, in the order in which the reasons applied."""
+
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScalingSignal]:
+        """What was looked at."""
+
+    @_builtins.property
+    def gpu_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """GPU seconds by tenant since the state began; "" is for what served nobody."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+        age: _duration_pb2.Duration | None = ...,
+        blind: _builtins.bool = ...,
+        pools: _abc.Iterable[Global___ScaledPool] | None = ...,
+        reasons: _abc.Iterable[Global___ScalingReason] | None = ...,
+        signals: _abc.Iterable[Global___ScalingSignal] | None = ...,
+        cost_per_hour: _builtins.float = ...,
+        gpu_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "decide_time", b"decide_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "blind", b"blind", "cost_per_hour", b"cost_per_hour", "decide_time", b"decide_time", "gpu_seconds", b"gpu_seconds", "model", b"model", "pools", b"pools", "reasons", b"reasons", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainAutoscalerResponse: _TypeAlias = ExplainAutoscalerResponse  # noqa: Y015
+
+@_typing.final
+class ScaledPool(_message.Message):
+    """One pool in a decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PhasesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESIRED_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    STARTUP_FIELD_NUMBER: _builtins.int
+    SERVICE_TIMES_FIELD_NUMBER: _builtins.int
+    PRICE_PER_HOUR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    desired: _builtins.int
+    """Pods that are wanted."""
+    price_per_hour: _builtins.float
+    """A pod's price per hour."""
+    @_builtins.property
+    def phases(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Pods by phase: unschedulable, pulling, loading, warming, ready, terminating."""
+
+    @_builtins.property
+    def startup(self) -> _duration_pb2.Duration:
+        """Mean time from creating a pod to its readiness."""
+
+    @_builtins.property
+    def service_times(self) -> Global___ServiceTimes:
+        """Service times that are counted with."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        desired: _builtins.int = ...,
+        phases: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        startup: _duration_pb2.Duration | None = ...,
+        service_times: Global___ServiceTimes | None = ...,
+        price_per_hour: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service_times", b"service_times", "startup", b"startup"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["desired", b"desired", "name", b"name", "phases", b"phases", "price_per_hour", b"price_per_hour", "service_times", b"service_times", "startup", b"startup"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScaledPool: _TypeAlias = ScaledPool  # noqa: Y015
+
+@_typing.final
+class ServiceTimes(_message.Message):
+    """A pod's service times, learned from timing spans, or its settings until then."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PrefillTokenSecondsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    PREFILL_BASE_SECONDS_FIELD_NUMBER: _builtins.int
+    PREFILL_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
+    STEP_BASE_SECONDS_FIELD_NUMBER: _builtins.int
+    STEP_SEQUENCE_SECONDS_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_STEP_FIELD_NUMBER: _builtins.int
+    samples: _builtins.int
+    """Attempts that they were learned from; 0: they are the pool's settings."""
+    prefill_base_seconds: _builtins.float
+    """Seconds of a prompt besides its tokens."""
+    step_base_seconds: _builtins.float
+    """Seconds of a decode step besides its sequences."""
+    step_sequence_seconds: _builtins.float
+    """Seconds of a decode step for each sequence."""
+    tokens_per_step: _builtins.float
+    """Tokens that a step brings a sequence."""
+    @_builtins.property
+    def prefill_token_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Seconds of a prompt token that is not cached, by modality."""
+
+    def __init__(
+        self,
+        *,
+        samples: _builtins.int = ...,
+        prefill_base_seconds: _builtins.float = ...,
+        prefill_token_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        step_base_seconds: _builtins.float = ...,
+        step_sequence_seconds: _builtins.float = ...,
+        tokens_per_step: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prefill_base_seconds", b"prefill_base_seconds", "prefill_token_seconds", b"prefill_token_seconds", "samples", b"samples", "step_base_seconds", b"step_base_seconds", "step_sequence_seconds", b"step_sequence_seconds", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceTimes: _TypeAlias = ServiceTimes  # noqa: Y015
+
+@_typing.final
+class ScalingReason(_message.Message):
+    """What set or limited a size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class NumbersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    cause: _builtins.str
+    """The cause, as docs/autoscaling.md lists them."""
+    pool: _builtins.str
+    """The pool; empty for all together."""
+    detail: _builtins.str
+    """What a number cannot say: the missing signal, the class."""
+    @_builtins.property
+    def numbers(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Its numbers by name, which tells the unit."""
+
+    def __init__(
+        self,
+        *,
+        cause: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        numbers: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "detail", b"detail", "numbers", b"numbers", "pool", b"pool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScalingReason: _TypeAlias = ScalingReason  # noqa: Y015
+
+@_typing.final
+class ScalingSignal(_message.Message):
+    """One signal's state at the decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    VALID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    valid: _builtins.bool
+    """Whether it was trusted."""
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """How old its value was; absent when it was never read."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        age: _duration_pb2.Duration | None = ...,
+        valid: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "name", b"name", "valid", b"valid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScalingSignal: _TypeAlias = ScalingSignal  # noqa: Y015

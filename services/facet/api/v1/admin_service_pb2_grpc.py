@@ -80,6 +80,11 @@ class AdminServiceStub:
                 request_serializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
                 response_deserializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
                 _registered_method=True)
+        self.ExplainAutoscaler = channel.unary_unary(
+                '/facet.v1.AdminService/ExplainAutoscaler',
+                request_serializer=facet_dot_v1_dot_admin__service__pb2.ExplainAutoscalerRequest.SerializeToString,
+                response_deserializer=facet_dot_v1_dot_admin__service__pb2.ExplainAutoscalerResponse.FromString,
+                _registered_method=True)
         self.ListAudit = channel.unary_unary(
                 '/facet.v1.AdminService/ListAudit',
                 request_serializer=facet_dot_v1_dot_admin__service__pb2.ListAuditRequest.SerializeToString,
@@ -154,6 +159,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainAutoscaler(self, request, context):
+        """Tells what the autoscaler decided last for a model, from which signals and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAudit(self, request, context):
         """Lists what operators did: every changing action is recorded before it is carried out.
         """
@@ -208,6 +220,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DeleteTenantData,
                     request_deserializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.FromString,
                     response_serializer=facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.SerializeToString,
+            ),
+            'ExplainAutoscaler': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAutoscaler,
+                    request_deserializer=facet_dot_v1_dot_admin__service__pb2.ExplainAutoscalerRequest.FromString,
+                    response_serializer=facet_dot_v1_dot_admin__service__pb2.ExplainAutoscalerResponse.SerializeToString,
             ),
             'ListAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudit,
@@ -459,6 +476,33 @@ class AdminService:
             '/facet.v1.AdminService/DeleteTenantData',
             facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataRequest.SerializeToString,
             facet_dot_v1_dot_admin__service__pb2.DeleteTenantDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAutoscaler(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/facet.v1.AdminService/ExplainAutoscaler',
+            facet_dot_v1_dot_admin__service__pb2.ExplainAutoscalerRequest.SerializeToString,
+            facet_dot_v1_dot_admin__service__pb2.ExplainAutoscalerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class AdminServiceStub:
     """Exports what ended generations took, one record each, pages of them: by model in the order of configuration, oldest first inside a shard."""
     DeleteTenantData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]
     """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`."""
+    ExplainAutoscaler: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ExplainAutoscalerRequest, _admin_service_pb2.ExplainAutoscalerResponse]
+    """Tells what the autoscaler decided last for a model, from which signals and why."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditRequest, _admin_service_pb2.ListAuditResponse]
     """Lists what operators did: every changing action is recorded before it is carried out."""
 
@@ -77,6 +79,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Exports what ended generations took, one record each, pages of them: by model in the order of configuration, oldest first inside a shard."""
     DeleteTenantData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteTenantDataRequest, _admin_service_pb2.DeleteTenantDataResponse]  # type: ignore[assignment]
     """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`."""
+    ExplainAutoscaler: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ExplainAutoscalerRequest, _admin_service_pb2.ExplainAutoscalerResponse]  # type: ignore[assignment]
+    """Tells what the autoscaler decided last for a model, from which signals and why."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditRequest, _admin_service_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Lists what operators did: every changing action is recorded before it is carried out."""
 
@@ -154,6 +158,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteTenantDataResponse, _abc.Awaitable[_admin_service_pb2.DeleteTenantDataResponse]]:
         """Ends and deletes what is kept of a tenant's generations, dead letters and media included; usage records stay. Repeat while `has_more`."""
+
+    @_abc_1.abstractmethod
+    def ExplainAutoscaler(
+        self,
+        request: _admin_service_pb2.ExplainAutoscalerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ExplainAutoscalerResponse, _abc.Awaitable[_admin_service_pb2.ExplainAutoscalerResponse]]:
+        """Tells what the autoscaler decided last for a model, from which signals and why."""
 
     @_abc_1.abstractmethod
     def ListAudit(

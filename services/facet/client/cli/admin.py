@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facet.client.admin import DEFAULT_ADDRESS, AdminClient
-from facet.client.cli import admin_report, admin_usage, terminal
+from facet.client.cli import admin_report, admin_scaling, admin_usage, terminal
 from facet.client.cli.arguments import (
     API_KEY_VARIABLE,
     Parser,
@@ -44,6 +44,14 @@ def add_commands(commands: Commands) -> None:
     drain = _leaf(actions, "drain", "have a worker hand back its work and take no more", _drain)
     drain.add_argument("worker", metavar="WORKER", help="the worker's name")
     admin_usage.add_command(_leaf(actions, "usage", "what ended generations took", _usage))
+    scaler = actions.add_parser("autoscaler", help="what decides how many workers there are")
+    explain = _leaf(
+        scaler.add_subparsers(dest="autoscaler_action", required=True),
+        "explain",
+        "the last decision, and why",
+        _explain_autoscaler,
+    )
+    explain.add_argument("--model", default="", help="the model (default: the first one served)")
     deletion = _leaf(
         actions, "delete-tenant", "end and delete all that is kept of a tenant", _delete_tenant
     )
@@ -122,6 +130,11 @@ def _queues(client: AdminClient, arguments: argparse.Namespace) -> None:
 def _workers(client: AdminClient, arguments: argparse.Namespace) -> None:
     workers = plain(client.workers())["workers"]
     _print(arguments, workers, admin_report.worker_lines(workers))
+
+
+def _explain_autoscaler(client: AdminClient, arguments: argparse.Namespace) -> None:
+    told = plain(client.explain_autoscaler(arguments.model))
+    _print(arguments, told, admin_scaling.explanation_lines(told))
 
 
 def _list_dead_letters(client: AdminClient, arguments: argparse.Namespace) -> None:

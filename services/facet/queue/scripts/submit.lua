@@ -117,6 +117,12 @@ if ARGV[29] ~= '' then
   redis.call('SET', media_key(id), ARGV[29], 'PX', ARGV[5] + ARGV[6] + MIN_RETENTION_MS)
 end
 record.bound = tonumber(ARGV[30])
+-- Those who scale the workers look every few seconds: they are told when the first one comes.
+if load[4] + load[6] + load[8] == 0 and redis.call('ZCARD', leases_key) == 0 then
+  redis.call('XADD', arrivals_key, 'MAXLEN', 1, '*', 'class', record.class)
+end
+redis.call('HINCRBY', accepted_key, 'n' .. record.class, 1)
+redis.call('HINCRBY', accepted_key, 't' .. record.class, record.size)
 enter_lane(id, record, load)
 save_record(id, record)
 redis.call('SET', envelope_key(id), ARGV[3])

@@ -14,7 +14,10 @@ WINDOW_DRAFTS = 1000
 
 
 class EngineMeasures:
-    """Of one engine. Its methods are called once a step of it, not once a request."""
+    """Of one engine. Its methods are called once a step of it, not once a request.
+
+    `kv_share` and `tokens_per_step` are what was told last, None before.
+    """
 
     def __init__(self, model: str = "", pool: str = "") -> None:
         own = (model, pool)
@@ -28,9 +31,12 @@ class EngineMeasures:
         self._drafted_at = _Positions(worker_metrics.DRAFTED_AT, own)
         self._accepted_at = _Positions(worker_metrics.ACCEPTED_AT, own)
         self._window = _Window()
+        self.kv_share: float | None = None
+        self.tokens_per_step: float | None = None
 
     def kv_use(self, share: float) -> None:
         """So much of the KV cache is in use, from 0 to 1."""
+        self.kv_share = share
         self._kv_use.set(share)
 
     def prefix(self, asked_tokens: int, hit_tokens: int) -> None:
@@ -52,7 +58,8 @@ class EngineMeasures:
         self._accepted.inc(accepted)
         self._drafted_at.count(drafted_at)
         self._accepted_at.count(accepted_at)
-        self._accepted_length.set(1 + self._window.mean(count, accepted))
+        self.tokens_per_step = 1 + self._window.mean(count, accepted)
+        self._accepted_length.set(self.tokens_per_step)
 
 
 class _Positions:

@@ -25,6 +25,26 @@ class WorkerReport(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class StartSecondsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
@@ -34,6 +54,12 @@ class WorkerReport(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     ENVELOPE_VERSIONS_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    KV_USE_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_STEP_FIELD_NUMBER: _builtins.int
+    START_SECONDS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The worker's name."""
     model: _builtins.str
@@ -48,6 +74,14 @@ class WorkerReport(_message.Message):
     """Tokens of prompt and output together."""
     draining: _builtins.bool
     """No longer claims."""
+    pool: _builtins.str
+    """The pool of workers that it belongs to; empty outside of pools."""
+    profile: _builtins.str
+    """The profile that it runs."""
+    kv_use: _builtins.float
+    """Share of the KV cache in use, 0 to 1; absent where the engine does not tell."""
+    tokens_per_step: _builtins.float
+    """Tokens that a step brings a sequence, mean of the last drafts; absent before the first draft."""
     @_builtins.property
     def envelope_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Envelope versions that it can read."""
@@ -55,6 +89,14 @@ class WorkerReport(_message.Message):
     @_builtins.property
     def report_time(self) -> _timestamp_pb2.Timestamp:
         """When it reported."""
+
+    @_builtins.property
+    def start_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Seconds that its start took by phase: fetch, import, load."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began to report: it was ready then."""
 
     def __init__(
         self,
@@ -68,11 +110,24 @@ class WorkerReport(_message.Message):
         draining: _builtins.bool = ...,
         envelope_versions: _abc.Iterable[_builtins.int] | None = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
+        pool: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        kv_use: _builtins.float | None = ...,
+        tokens_per_step: _builtins.float | None = ...,
+        start_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report_time", b"report_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use", "_tokens_per_step", b"_tokens_per_step", "kv_use", b"kv_use", "report_time", b"report_time", "start_time", b"start_time", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "context_tokens", b"context_tokens", "draining", b"draining", "envelope_versions", b"envelope_versions", "fingerprint", b"fingerprint", "model", b"model", "name", b"name", "report_time", b"report_time", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use", "_tokens_per_step", b"_tokens_per_step", "capacity", b"capacity", "context_tokens", b"context_tokens", "draining", b"draining", "envelope_versions", b"envelope_versions", "fingerprint", b"fingerprint", "kv_use", b"kv_use", "model", b"model", "name", b"name", "pool", b"pool", "profile", b"profile", "report_time", b"report_time", "running", b"running", "start_seconds", b"start_seconds", "start_time", b"start_time", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__kv_use: _TypeAlias = _typing.Literal["kv_use"]  # noqa: Y015
+    _WhichOneofArgType__kv_use: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use"]  # noqa: Y015
+    _WhichOneofReturnType__tokens_per_step: _TypeAlias = _typing.Literal["tokens_per_step"]  # noqa: Y015
+    _WhichOneofArgType__tokens_per_step: _TypeAlias = _typing.Literal["_tokens_per_step", b"_tokens_per_step"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kv_use) -> _WhichOneofReturnType__kv_use | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_per_step) -> _WhichOneofReturnType__tokens_per_step | None: ...
 
 Global___WorkerReport: _TypeAlias = WorkerReport  # noqa: Y015

@@ -1,0 +1,216 @@
+"""Latency percentiles by class, from gateways' own metrics or from Prometheus. Optional."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from facet.autoscaler.signals import Latency, Reading
+from facet.queue.values import Priority, class_label
+
+WINDOW_SECONDS = 60.0
+VALID_SECONDS = 90.0
+_CALL_SECONDS = 3.0
+_MAX_PAGE_BYTES = 8 * 1024 * 1024
+_MAX_GATEWAYS = 100
+
+_TTFT = "facet_gateway_time_to_first_token_seconds_bucket"
+
+Buckets = Mapping[str, Mapping[float, float]]
+"""Cumulative counts by upper bound, by class."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Histograms(Protocol):
+    """Where counts come from. Errors: OSError, ValueError."""
+
+    async def within_window(self) -> Buckets:
+        """How many first tokens came within each bound during the last window."""
+
+
+class LatencyReader:
+    """Reads now and then in the background; `reading` never waits."""
+
+    def __init__(self, source: Histograms, slos: Mapping[Priority, float]) -> None:
+        """`slos` are seconds within which a class's first token is promised."""
+        self._source = source
+        self._slos = slos
+        self._value: Mapping[Priority, Latency] | None = None
+        self._read_at = 0.0
+        self._told = ""
+
+    @property
+    def reading(self) -> Reading[Mapping[Priority, Latency]]:
+        """The last values."""
+        age = time.monotonic() - self._read_at if self._value is not None else 0.0
+        return Reading(self._value, age, VALID_SECONDS)
+
+    async def run(self, period_seconds: float = 10.0) -> None:
+        """Read until cancelled; what fails is logged once for each reason."""
+        while True:
+            await self.read()
+            await asyncio.sleep(period_seconds)
+
+    async def read(self) -> None:
+        """Read once."""
+        try:
+            buckets = await self._source.within_window()
+        except (OSError, ValueError) as error:
+            if repr(error) != self._told:
+                _log.warning("latency.unread", cause=repr(error))
+            self._told = repr(error)
+            return
+        self._told = ""
+        self._read_at = time.monotonic()
+        self._value = {
+            each: latency_of(buckets.get(class_label(each), {}), self._slos[each])
+            for each in Priority
+        }
+
+
+class Prometheus:
+    """`Histograms` by a query."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._url = url.rstrip("/")
+        self._model = model
+
+    async def within_window(self) -> Buckets:
+        """See `Histograms.within_window`."""
+        window = f"{WINDOW_SECONDS:.0f}s"
+        query = f'sum by (class, le) (increase({_TTFT}{{model="{self._model}"}}[{window}]))'
+        url = f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        answer = json.loads(await asyncio.to_thread(_get, url))
+        if not isinstance(answer, dict) or answer.get("status") != "success":
+            raise ValueError(f"{self._url}: the query failed: {answer!s:.200}")
+        found: dict[str, dict[float, float]] = {}
+        for each in answer["data"]["result"]:
+            labels = each["metric"]
+            of_class = found.setdefault(labels.get("class", ""), {})
+            of_class[float(labels["le"])] = float(each["value"][1])
+        return found
+
+
+class Gateways:
+    """`Histograms` from every gateway that a name resolves to, as differences over the window."""
+
+    def __init__(self, address: str, model: str) -> None:
+        """`address` is `host:port` of their `/metrics`."""
+        self._host, _, self._port = address.rpartition(":")
+        self._model = model
+        self._past: dict[str, list[tuple[float, Buckets]]] = {}
+
+    async def within_window(self) -> Buckets:
+        """See `Histograms.within_window`; gateways that do not answer are left out."""
+        found = await asyncio.get_running_loop().getaddrinfo(
+            self._host.strip("[]"), int(self._port), type=socket.SOCK_STREAM
+        )
+        hosts = sorted({str(each[4][0]) for each in found})[:_MAX_GATEWAYS]
+        pages = await asyncio.gather(
+            *(asyncio.to_thread(_get, self._page(host)) for host in hosts), return_exceptions=True
+        )
+        now = time.monotonic()
+        increases = []
+        failures = []
+        for host, page in zip(hosts, pages, strict=True):
+            if isinstance(page, BaseException):
+                failures.append(page)
+            else:
+                increases.append(self._increase(host, now, self._counts(page)))
+        self._past = {host: past for host, past in self._past.items() if host in hosts}
+        if failures and not increases:
+            raise OSError(f"{self._host}:{self._port}: no gateway answers") from failures[0]
+        return _added(increases)
+
+    def _page(self, host: str) -> str:
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}/metrics"
+
+    def _counts(self, page: bytes) -> Buckets:
+        counts: dict[str, dict[float, float]] = {}
+        for family in text_string_to_metric_families(page.decode()):
+            for sample in family.samples:
+                if sample.name == _TTFT and sample.labels.get("model") == self._model:
+                    of_class = counts.setdefault(sample.labels["class"], {})
+                    of_class[float(sample.labels["le"])] = sample.value
+        return counts
+
+    def _increase(self, host: str, now: float, counts: Buckets) -> Buckets:
+        past = self._past.setdefault(host, [])
+        past.append((now, counts))
+        while len(past) > 1 and past[1][0] <= now - WINDOW_SECONDS:
+            past.pop(0)
+        before = past[0][1]
+        increase = {
+            name: {le: count - before.get(name, {}).get(le, 0.0) for le, count in of_class.items()}
+            for name, of_class in counts.items()
+        }
+        if any(count < 0 for of_class in increase.values() for count in of_class.values()):
+            # It was started anew.
+            past[:] = [(now, counts)]
+            return counts
+        return increase
+
+
+def latency_of(buckets: Mapping[float, float], slo_seconds: float) -> Latency:
+    """Percentiles by linear interpolation inside a bucket, as Prometheus does it."""
+    bounds = sorted(buckets)
+    total = buckets[bounds[-1]] if bounds else 0.0
+    if total <= 0:
+        return Latency()
+    return Latency(
+        ttft_p50_seconds=_quantile(buckets, bounds, 0.5 * total),
+        ttft_p99_seconds=_quantile(buckets, bounds, 0.99 * total),
+        within_slo=_count_within(buckets, bounds, slo_seconds) / total,
+    )
+
+
+def _quantile(buckets: Mapping[float, float], bounds: list[float], rank: float) -> float:
+    low, below = 0.0, 0.0
+    for bound in bounds:
+        count = buckets[bound]
+        if count >= rank:
+            if bound == float("inf") or count <= below:
+                return low
+            return low + (bound - low) * (rank - below) / (count - below)
+        low, below = bound, count
+    return low
+
+
+def _count_within(buckets: Mapping[float, float], bounds: list[float], seconds: float) -> float:
+    low, below = 0.0, 0.0
+    for bound in bounds:
+        count = buckets[bound]
+        if bound >= seconds:
+            if bound == float("inf"):
+                return below
+            return below + (count - below) * (seconds - low) / (bound - low)
+        low, below = bound, count
+    return below
+
+
+def _added(all_buckets: Iterable[Buckets]) -> Buckets:
+    together: dict[str, dict[float, float]] = {}
+    for buckets in all_buckets:
+        for name, of_class in buckets.items():
+            into = together.setdefault(name, {})
+            for le, count in of_class.items():
+                into[le] = into.get(le, 0.0) + count
+    return together
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=_CALL_SECONDS) as answer:  # noqa: S310 - http from settings
+        page: bytes = answer.read(_MAX_PAGE_BYTES + 1)
+    if len(page) > _MAX_PAGE_BYTES:
+        raise ValueError(f"{url}: more than {_MAX_PAGE_BYTES} bytes")
+    return page

@@ -1,0 +1,87 @@
+"""The pools of workers, from the file that the chart writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from facet.autoscaler.coefficients import ServiceCoefficients
+from facet.autoscaler.policy import PoolSettings
+from facet.autoscaler.work import Modality
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class ScaledPool(BaseModel):
+    """One pool. What is not measured yet is taken from here.
+
+    The defaults of the service times are those of a 12B model in FP8 on one L4: 2,000 prompt tokens
+    and 25 steps of a batch of 16 a second, with speculation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    profile: str = ""
+    deployment: str = ""
+    min: Annotated[int, Field(ge=0)] = 0
+    max: Annotated[int, Field(ge=0)] = 100
+    spot: bool = False
+    price_per_hour: Annotated[float, Field(ge=0)] = 0.0
+    gpus: Annotated[int, Field(ge=0)] = 1
+    max_sequences: Annotated[int, Field(ge=1)] = 16
+    startup_seconds: Annotated[float, Field(gt=0)] = 240.0
+    unschedulable_seconds: Seconds = 0.0
+    prefill_base_seconds: Seconds = 0.01
+    prefill_token_seconds: Seconds = 0.0005
+    step_base_seconds: Seconds = 0.03
+    step_sequence_seconds: Seconds = 0.0006
+    tokens_per_step: Annotated[float, Field(ge=1)] = 2.0
+
+    @property
+    def settings(self) -> PoolSettings:
+        """As the policy takes it."""
+        return PoolSettings(
+            name=self.name,
+            max_sequences=self.max_sequences,
+            startup_seconds=self.startup_seconds,
+            coefficients=ServiceCoefficients(
+                prefill_base_seconds=self.prefill_base_seconds,
+                prefill_token_seconds=dict.fromkeys(Modality, self.prefill_token_seconds),
+                step_base_seconds=self.step_base_seconds,
+                step_sequence_seconds=self.step_sequence_seconds,
+                tokens_per_step=self.tokens_per_step,
+            ),
+            min_pods=self.min,
+            max_pods=self.max,
+            price_per_hour=self.price_per_hour,
+            is_spot=self.spot,
+            gpus=self.gpus,
+            unschedulable_seconds=self.unschedulable_seconds,
+        )
+
+
+class _File(BaseModel):
+    pools: tuple[ScaledPool, ...] = Field(min_length=1)
+
+
+def read_pools(path: Path) -> tuple[ScaledPool, ...]:
+    """The pools in order of preference.
+
+    Errors: OSError; ValueError, which names file and field, for what is no list of pools.
+    """
+    try:
+        pools = _File.model_validate(json.loads(path.read_text())).pools
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ValueError(f"{path}: {where}: {fault['msg']}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON: {error}") from error
+    names = [pool.name for pool in pools]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: pools: two have one name")
+    return pools

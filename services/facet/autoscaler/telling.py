@@ -1,0 +1,58 @@
+"""What a replica tells of decisions in its metrics."""
+
+from __future__ import annotations
+
+import math
+
+from facet.api.v1.admin_service_pb2 import ExplainAutoscalerResponse, ScaledPool
+from facet.autoscaler.current_decision import CurrentDecision
+from facet.autoscaler.decision import Decision
+from facet.autoscaler.signals import Phase
+from facet.core.telemetry import autoscaler_metrics as metrics
+
+
+def tell_held(current: CurrentDecision, *, is_leading: bool) -> None:
+    """How this replica stands after a look at the store."""
+    metrics.LEADING.set(is_leading)
+    decision = current.decision
+    metrics.BLIND.set(decision is None or decision.is_blind)
+    if decision is not None:
+        metrics.DECISION_AGE.set(current.age_seconds)
+
+
+def tell_decided(decision: Decision) -> None:
+    """Count a decision that this replica took."""
+    metrics.DECISIONS.labels("yes" if decision.is_blind else "no").inc()
+    for reason in decision.reasons:
+        metrics.REASONS.labels(reason.pool, reason.cause.value).inc()
+
+
+def tell_explanation(told: ExplainAutoscalerResponse) -> None:
+    """The last decision, whoever took it."""
+    for pool in told.pools:
+        _tell_pool(pool)
+    for signal in told.signals:
+        has_age = signal.HasField("age")
+        age = signal.age.ToMilliseconds() / 1000 if has_age else math.nan
+        metrics.SIGNAL_AGE.labels(signal.name).set(age)
+    metrics.COST.set(told.cost_per_hour)
+    for tenant, seconds in told.gpu_seconds.items():
+        metrics.GPU_SECONDS.labels(tenant).set(seconds)
+
+
+def _tell_pool(pool: ScaledPool) -> None:
+    metrics.DESIRED.labels(pool.name).set(pool.desired)
+    for phase in Phase:
+        metrics.PODS.labels(pool.name, phase.value).set(pool.phases.get(phase.value, 0))
+    metrics.STARTUP.labels(pool.name).set(pool.startup.ToMilliseconds() / 1000)
+    times = pool.service_times
+    parts = {
+        "prefill_base": times.prefill_base_seconds,
+        "step_base": times.step_base_seconds,
+        "step_sequence": times.step_sequence_seconds,
+        **{f"prefill_token_{kind}": each for kind, each in times.prefill_token_seconds.items()},
+    }
+    for of, seconds in parts.items():
+        metrics.COEFFICIENT.labels(pool.name, of).set(seconds)
+    metrics.TOKENS_PER_STEP.labels(pool.name).set(times.tokens_per_step)
+    metrics.SAMPLES.labels(pool.name).set(times.samples)

@@ -18,7 +18,8 @@ from facet.api.externalscaler.external_scaler_service_pb2_grpc import (
     ExternalScalerServicer,
     add_ExternalScalerServicer_to_server,
 )
-from facet.autoscaler.decisions import Decisions
+from facet.autoscaler.current_decision import CurrentDecision
+from facet.autoscaler.decision import Cause
 
 METRIC = "facet-replicas"
 POOL = "pool"
@@ -30,8 +31,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ExternalScaler(ExternalScalerServicer):
     """Answers for each of `pools`; any replica of the autoscaler answers alike."""
 
-    def __init__(self, decisions: Decisions, pools: Collection[str]) -> None:
-        self._decisions = decisions
+    def __init__(self, current: CurrentDecision, pools: Collection[str]) -> None:
+        self._current = current
         self._pools = frozenset(pools)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -51,11 +52,11 @@ class ExternalScaler(ExternalScalerServicer):
         """The same at once and at each change; nothing while no decision is in force."""
         pool = await self._pool(request, context)
         told: bool | None = None
-        number = -1
+        seen = -1
         while True:
-            number = await self._decisions.newer(number)
-            decision = self._decisions.current
-            if decision is not None and told != (is_active := decision.replicas[pool] > 0):
+            seen = await self._current.changed(seen)
+            replicas = self._told(pool)
+            if isinstance(replicas, int) and told != (is_active := replicas > 0):
                 told = is_active
                 yield pb.IsActiveResponse(result=is_active)
 
@@ -110,15 +111,29 @@ class ExternalScaler(ExternalScalerServicer):
         return pool
 
     async def _replicas(self, pool: str, context: Context) -> int:
-        decision = self._decisions.current
-        if decision is None:
+        replicas = self._told(pool)
+        if isinstance(replicas, str):
             await _refuse(
                 context,
                 grpc.StatusCode.UNAVAILABLE,
-                "no decision is in force: replicas are held; `facet admin autoscaler explain` "
-                "says which signal is missing",
+                f"replicas are held: {replicas}; see `facet admin autoscaler explain`",
             )
-        return decision.replicas[pool]
+        return replicas
+
+    def _told(self, pool: str) -> int | str:
+        """The pool's replicas; in words, why they are held."""
+        decision = self._current.decision
+        if decision is None:
+            return self._current.why_none
+        if decision.is_blind:
+            missing = {each.detail for each in decision.reasons if each.cause is Cause.BLIND}
+            return f"signals are missing: {', '.join(sorted(missing - {''}))}"
+        if pool not in decision.replicas:
+            return f"the decision knows no pool {pool!r}: another release took it"
+        replicas = decision.replicas[pool]
+        if replicas == 0 and self._current.has_arrival:
+            return "a request has come since zero was decided"
+        return replicas
 
 
 _SPEC = pb.GetMetricSpecResponse(

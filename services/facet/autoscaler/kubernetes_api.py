@@ -98,9 +98,10 @@ class KubernetesApi:
         try:
             if _is_in_cluster():
                 load: Any = config.load_incluster_config
+                load(client_configuration=configuration)
             else:
                 load = config.load_kube_config
-            load(client_configuration=configuration)
+                load(os.environ.get("KUBECONFIG"), client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
             raise ValueError(f"no Kubernetes API to write to: {error}") from error
         return cls(configuration, namespace)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-
 from facet.autoscaler.holding_scaler import SERVICE
+
 from facet.core.health_probe import is_serving
 from tests.support.authority import Authority, SecretVolume
 from tests.support.redis_server import free_port

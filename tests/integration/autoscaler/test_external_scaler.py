@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc
 import pytest
+from facet.autoscaler.decisions import Decisions
 
 from facet.api.externalscaler import external_scaler_service_pb2 as pb
 from facet.api.externalscaler.external_scaler_service_pb2_grpc import ExternalScalerStub
 from facet.autoscaler.decision import Decision
-from facet.autoscaler.decisions import Decisions
 from facet.autoscaler.external_scaler import METRIC, ExternalScaler
 
 pytestmark = pytest.mark.integration

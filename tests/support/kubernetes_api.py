@@ -44,7 +44,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Write:
-    """One write that was done: by whom (User-Agent), what, and when on the monotonic clock."""
+    """One write that was done: by whom (see `kubeconfig`), what, and when on the monotonic clock."""
 
     who: str
     method: str
@@ -158,8 +158,8 @@ class KubernetesServer:
         """The replicas that were written, in order."""
         return [w.body["spec"]["replicas"] for w in self.writes if w.path.endswith("/scale")]
 
-    def kubeconfig(self, path: Path) -> Path:
-        """Write a file for `KUBECONFIG` that leads here."""
+    def kubeconfig(self, path: Path, who: str = "") -> Path:
+        """Write a file for `KUBECONFIG` that leads here, for somebody whom `writes` names."""
         path.write_text(
             json.dumps(
                 {
@@ -168,7 +168,7 @@ class KubernetesServer:
                     "current-context": "here",
                     "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
                     "clusters": [{"name": "here", "cluster": {"server": self.url}}],
-                    "users": [{"name": "me", "user": {"token": TOKEN}}],
+                    "users": [{"name": "me", "user": {"token": TOKEN + who}}],
                 }
             )
         )
@@ -309,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, answer)
 
     def _authenticate(self) -> None:
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if not self.headers.get("Authorization", "").startswith(_BEARER):
             raise _RefusedError(401, "Unauthorized", "Unauthorized")
 
     def _fails(self, fault: Fault) -> bool:
@@ -420,7 +420,7 @@ class _Handler(BaseHTTPRequestHandler):
         return written
 
     def _wrote(self, body: Json) -> None:
-        who = self.headers.get("User-Agent", "")
+        who = self.headers["Authorization"].removeprefix(_BEARER)
         path = urlparse(self.path).path
         write = Write(who, self.command, path, body, time.monotonic())
         self.server_state.writes.append(write)

@@ -8,16 +8,15 @@ from typing import Any
 
 import grpc
 import pytest
-from facet.autoscaler.decisions import Decisions
 
 from facet.api.externalscaler import external_scaler_service_pb2 as pb
 from facet.api.externalscaler.external_scaler_service_pb2_grpc import ExternalScalerStub
-from facet.autoscaler.decision import Decision
+from facet.autoscaler.current_decision import VALID_SECONDS, CurrentDecision
+from facet.autoscaler.decision import Cause, Decision, Reason
 from facet.autoscaler.external_scaler import METRIC, ExternalScaler
 
 pytestmark = pytest.mark.integration
 
-VALID_SECONDS = 30.0
 WAIT_SECONDS = 10.0
 
 
@@ -37,14 +36,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def decisions(clock: Clock) -> Decisions:
-    return Decisions(valid_seconds=VALID_SECONDS, clock=clock)
+def current(clock: Clock) -> CurrentDecision:
+    return CurrentDecision(clock=clock)
 
 
 @pytest.fixture
-async def keda(decisions: Decisions) -> AsyncIterator[Any]:
+async def keda(current: CurrentDecision) -> AsyncIterator[Any]:
     server = grpc.aio.server()
-    ExternalScaler(decisions, ("spot", "on-demand")).add_to(server)
+    ExternalScaler(current, ("spot", "on-demand")).add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -60,8 +59,9 @@ def metric(pool: str = "spot", name: str = METRIC) -> pb.GetMetricsRequest:
     return pb.GetMetricsRequest(scaledObjectRef=of(pool), metricName=name)
 
 
-def decided(spot: int, *, is_blind: bool = False) -> Decision:
-    return Decision(1.0, {"spot": spot, "on-demand": 0}, is_blind=is_blind)
+def decided(spot: int, at_seconds: float = 1.0, *, is_blind: bool = False) -> Decision:
+    reasons = (Reason(Cause.BLIND, detail="pods"),) if is_blind else ()
+    return Decision(at_seconds, {"spot": spot, "on-demand": 0}, reasons, is_blind=is_blind)
 
 
 async def refusal(call: Awaitable[Any]) -> tuple[grpc.StatusCode, str]:
@@ -75,9 +75,9 @@ async def soon(waited: Awaitable[Any]) -> Any:
 
 
 async def test_the_metric_is_the_decided_number_when_its_target_is_one(
-    keda: Any, decisions: Decisions
+    keda: Any, current: CurrentDecision
 ) -> None:
-    decisions.publish(decided(7))
+    await current.take(decided(7), 0.0)
     (spec,) = (await keda.GetMetricSpec(of())).metricSpecs
     (value,) = (await keda.GetMetrics(metric())).metricValues
 
@@ -89,53 +89,54 @@ async def test_the_metric_is_the_decided_number_when_its_target_is_one(
 
 @pytest.mark.parametrize("why", ["none", "blind", "old"])
 async def test_replicas_are_held_when_no_decision_is_in_force(
-    keda: Any, decisions: Decisions, clock: Clock, why: str
+    keda: Any, current: CurrentDecision, clock: Clock, why: str
 ) -> None:
     if why != "none":
-        decisions.publish(decided(3, is_blind=why == "blind"))
+        await current.take(decided(3, is_blind=why == "blind"), 0.0)
     clock.seconds += VALID_SECONDS + 0.1 if why == "old" else 0.0
 
     for call in (keda.IsActive(of()), keda.GetMetrics(metric())):
         code, details = await refusal(call)
         assert code is grpc.StatusCode.UNAVAILABLE
         assert "replicas are held" in details
+        assert {"none": "nothing was decided", "blind": "pods", "old": "60 s old"}[why] in details
 
 
 async def test_age_counts_from_the_decision_when_it_is_read_later(
-    keda: Any, decisions: Decisions, clock: Clock
+    keda: Any, current: CurrentDecision, clock: Clock
 ) -> None:
-    decisions.publish(decided(3), age_seconds=VALID_SECONDS - 1)
+    await current.take(decided(3), VALID_SECONDS - 1)
     assert (await keda.IsActive(of())).result
     clock.seconds += 1.1
     assert (await refusal(keda.IsActive(of())))[0] is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_activity_is_pushed_at_each_change_and_never_when_blind(
-    keda: Any, decisions: Decisions
+    keda: Any, current: CurrentDecision
 ) -> None:
-    decisions.publish(decided(0))
+    await current.take(decided(0, 1.0), 0.0)
     pushed = keda.StreamIsActive(of())
     assert not (await soon(pushed.read())).result
-    decisions.publish(decided(2))
+    await current.take(decided(2, 2.0), 0.0)
     assert (await soon(pushed.read())).result
     # Had one of these been told, it would be read first.
-    decisions.publish(decided(0, is_blind=True))
-    decisions.publish(decided(5))
+    await current.take(decided(0, 3.0, is_blind=True), 0.0)
+    await current.take(decided(5, 4.0), 0.0)
     following = asyncio.ensure_future(pushed.read())
     await soon(keda.IsActive(of()))
     assert not following.done()
-    decisions.publish(decided(0))
+    await current.take(decided(0, 5.0), 0.0)
     assert not (await soon(following)).result
     pushed.cancel()
 
 
 async def test_the_metrics_are_pushed_once_when_their_stream_is_opened(
-    keda: Any, decisions: Decisions
+    keda: Any, current: CurrentDecision
 ) -> None:
     pushed = keda.StreamMetricSpec(of())
     first = await soon(pushed.read())
     assert first == await keda.GetMetricSpec(of())
-    decisions.publish(decided(2))
+    await current.take(decided(2), 0.0)
     following = asyncio.ensure_future(pushed.read())
     await soon(keda.IsActive(of()))
     assert not following.done()
@@ -143,9 +144,9 @@ async def test_the_metrics_are_pushed_once_when_their_stream_is_opened(
 
 
 async def test_the_object_and_the_pools_are_named_when_the_metadata_is_wrong(
-    keda: Any, decisions: Decisions
+    keda: Any, current: CurrentDecision
 ) -> None:
-    decisions.publish(decided(2))
+    await current.take(decided(2), 0.0)
     nameless = pb.ScaledObjectRef(name="workers", namespace="serving")
 
     code, details = await refusal(keda.GetMetricSpec(nameless))
@@ -159,3 +160,24 @@ async def test_the_object_and_the_pools_are_named_when_the_metadata_is_wrong(
     assert code is grpc.StatusCode.NOT_FOUND
     assert METRIC in details
     assert (await refusal(keda.StreamIsActive(of("sport")).read()))[0] is grpc.StatusCode.NOT_FOUND
+
+
+async def test_zero_is_not_told_when_a_request_has_come_since(
+    keda: Any, current: CurrentDecision
+) -> None:
+    await current.take(decided(0), 0.0)
+    assert not (await keda.IsActive(of())).result
+    await current.arrive()
+    assert (await refusal(keda.IsActive(of())))[0] is grpc.StatusCode.UNAVAILABLE
+    await current.take(decided(1, 2.0), 0.0)
+    assert (await keda.IsActive(of())).result
+
+
+async def test_replicas_are_held_when_the_decision_does_not_know_the_pool(
+    keda: Any, current: CurrentDecision
+) -> None:
+    await current.take(Decision(1.0, {"on-demand": 1}), 0.0)
+
+    code, details = await refusal(keda.GetMetrics(metric()))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "no pool 'spot'" in details

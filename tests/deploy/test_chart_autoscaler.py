@@ -98,14 +98,48 @@ def test_the_pools_file_says_what_each_pool_is(render: Renderer) -> None:
     }
 
 
-def test_only_keda_asks_the_autoscaler(render: Renderer) -> None:
+def test_only_keda_and_workers_reach_the_autoscaler(render: Renderer) -> None:
     policy = scaled(render, "keda", kedaNamespace="scalers")["NetworkPolicy/facet-autoscaler"]
-    (rule,) = policy["spec"]["ingress"]
+    by_port = {rule["ports"][0]["port"]: rule["from"] for rule in policy["spec"]["ingress"]}
 
-    assert "scalers" in yaml.safe_dump(rule["from"])
-    assert rule["ports"] == [{"protocol": "TCP", "port": 8472}]
+    assert by_port.keys() == {8472, 4317}
+    assert "scalers" in yaml.safe_dump(by_port[8472])
+    (workers,) = by_port[4317]
+    assert workers["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "worker"
     alone = scaled(render, "standalone")["NetworkPolicy/facet-autoscaler"]
-    assert alone["spec"]["ingress"] == []
+    assert [rule["ports"][0]["port"] for rule in alone["spec"]["ingress"]] == [4317]
+
+
+@pytest.mark.parametrize("mode", ["keda", "standalone"])
+def test_workers_tell_their_timings_when_there_is_an_autoscaler(
+    render: Renderer, mode: str
+) -> None:
+    chart = scaled(render, mode)
+    name = "FACET_WORKER_TIMING_ENDPOINT"
+
+    assert chart.env("Deployment/facet-worker-one")[name] == "http://facet-autoscaler:4317"
+    assert name not in render().env("Deployment/facet-worker-nano-cpu")
+    ports = chart["Service/facet-autoscaler"]["spec"]["ports"]
+    assert {"name": "otlp", "port": 4317, "targetPort": "otlp"} in ports
+
+
+def test_the_policy_gets_what_it_is_to_hold(render: Renderer) -> None:
+    chart = scaled(render, "keda", policy={"headRoom": 0.25, "maxCostPerHour": 12})
+    env = chart.env(AUTOSCALER)
+    values = {
+        name.removeprefix("FACET_AUTOSCALER_").lower(): value
+        for name, value in env.items()
+        if name.startswith("FACET_AUTOSCALER_") and isinstance(value, str)
+    }
+    settings = AutoscalerSettings.model_validate(
+        {name: values[name] for name in values.keys() & AutoscalerSettings.model_fields}
+        | {"redis_url": "redis://elsewhere:6379/0", "redis_credentials": "url"}
+    )
+
+    assert (settings.head_room, settings.max_cost_per_hour) == (0.25, 12)
+    fields = AutoscalerSettings.model_fields
+    for name in ("decision_seconds", "interactive_ttft_seconds", "attainment", "idle_seconds"):
+        assert getattr(settings, name) == fields[name].default
 
 
 def test_redis_lets_the_autoscaler_in_when_there_is_one(render: Renderer) -> None:

@@ -32,6 +32,7 @@ _POLICY = "a network policy lets KEDA alone in, without a certificate of its own
 LEFT_OUT = {
     ("GATEWAY", "address_file"): _ENVIRONMENT,
     ("AUTOSCALER", "tls_client_ca_file"): _POLICY,
+    ("AUTOSCALER", "prometheus_url"): "the gateways are read themselves; extraEnv may name another",
     ("WORKER", "ready_file"): _ENVIRONMENT,
     ("WORKER", "simulated_startup_seconds"): _SIMULATED,
     ("WORKER", "simulated_step_ms"): _SIMULATED,

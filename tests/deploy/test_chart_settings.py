@@ -186,7 +186,7 @@ def test_defaults_of_the_chart_are_those_of_the_services(
         differing[prefix] = {name for name in plain if effective[name] != plain[name]}
 
     store = {"redis_url", "redis_credentials", "redis_password_file"}
-    deployed = {*store, "release", "health_listen", "metrics_listen"}
+    deployed = {*store, "release", "health_listen", "metrics_listen", "log_level_file"}
     assert differing["FACET_GATEWAY_"] <= deployed | {"listen", "api_keys_file"}
     assert differing["FACET_WORKER_"] <= deployed | {"name", "model", "pool", "cpu_threads"}
 

@@ -9,17 +9,29 @@ import pytest
 
 import facet
 from facet.queue.redis_queue import RedisQueue
+from tests.support.otlp_receiver import Receiver, otlp_receiver
 from tests.support.running_node import RunningNode
 
 READY_SECONDS = 300.0
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def receiver() -> Iterator[Receiver]:
+    """What takes the spans of all services."""
+    with otlp_receiver() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[RunningNode]:
     folder = tmp_path_factory.mktemp("node")
-    with closing(
-        RunningNode(folder, {"FACET_NODE_WORKERS": "2"}, ready_seconds=READY_SECONDS)
-    ) as running:
+    settings = {
+        "FACET_NODE_WORKERS": "2",
+        "FACET_GATEWAY_TRACE_ENDPOINT": receiver.address,
+        "FACET_WORKER_TRACE_ENDPOINT": receiver.address,
+        "FACET_WORKER_TIMING_ENDPOINT": receiver.address,
+    }
+    with closing(RunningNode(folder, settings, ready_seconds=READY_SECONDS)) as running:
         running.address()
         yield running
 

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 NAMESPACE = "serving"
 RELEASE = "demo"
 TOKEN = "a-token"
+_BEARER = f"Bearer {TOKEN}"
 
 
 @dataclass

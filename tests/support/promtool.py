@@ -34,7 +34,8 @@ def check_metrics(text: str) -> None:
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    said = done.stdout + done.stderr
+    assert (done.returncode, said) == (0, ""), said
 
 
 class Scraped:

@@ -153,6 +153,8 @@ def arrows(values: Values) -> Iterator[Arrow]:
         Arrow(users, ("metadata",), Port(80), asks_for_tokens),
         Arrow(users, ("metadata-agent",), Port(988), asks_for_tokens),
         Arrow(("keda",), ("autoscaler",), "scaler"),
+        Arrow(("worker",), ("autoscaler",), "otlp"),
+        Arrow(("autoscaler",), ("gateway",), "metrics"),
         Arrow(("scraper",), users, "metrics"),
         Arrow(("prometheus", "prometheus-autopilot"), users, "metrics", is_scraped_by_google),
         *[Arrow(("autoscaler",), (api_server,), Port(port)) for port in (443, 6443)],

@@ -30,10 +30,12 @@ from facet.autoscaler.timing_receiver import (
 )
 from facet.autoscaler.timing_samples import WaitingSamples
 from facet.core.listener import bind
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
+from facet.core.tasks import cancel_all
 from facet.core.telemetry.autoscaler_metrics import AUTOSCALER
 from facet.core.telemetry.exposition import registry_of
 from facet.core.telemetry.listener import serving_metrics
+from facet.core.telemetry.tracing import tracing
 from facet.core.tls import CertificateFiles
 
 _STOP_SECONDS = 1.0
@@ -65,7 +67,9 @@ async def serve(settings: AutoscalerSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     ready = "READY"
     pools = read_pools(settings.pools_file)
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         ready += await _scale(settings, pools, stack)
         if settings.health_listen:
             server = grpc.aio.server()
@@ -125,10 +129,16 @@ async def _think(
         receiver = TimingReceiver(settings.model, [each.name for each in pools], samples)
         receive_timings(server, receiver)
         address = await stack.enter_async_context(
-            _listening(server, settings.otlp_listen, settings.certificates())
+            _listening(
+                server,
+                settings.otlp_listen,
+                settings.certificates() if settings.otlp_tls else None,
+            )
         )
         ready = f" otlp={address}"
-    deciders = deciding(settings, [each.settings for each in pools], samples, pods=pods)
+    traced = await stack.enter_async_context(tracing(settings, "autoscaler", {}))
+    policies = [each.settings for each in pools]
+    deciders = deciding(settings, policies, samples, pods=pods, tracing=traced)
     return await stack.enter_async_context(deciders), ready
 
 

@@ -15,9 +15,13 @@ from facet.autoscaler.policy import PolicySettings, PoolSettings, SloSettings
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.autoscaler.timing_samples import WaitingSamples
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.queue.scaling import RedisScalingMemory
 from facet.queue.sharded_queue import sharded_queue
 from facet.queue.values import Priority
+
+_HPA_TOLERANCE = 0.1
+"""Default of Kubernetes: an HPA ignores changes of up to this share."""
 
 
 def policy_settings(settings: AutoscalerSettings, pools: Sequence[PoolSettings]) -> PolicySettings:
@@ -36,6 +40,7 @@ def policy_settings(settings: AutoscalerSettings, pools: Sequence[PoolSettings])
         head_room=settings.head_room,
         idle_seconds=settings.idle_seconds,
         max_cost_per_hour=settings.max_cost_per_hour,
+        tolerance=_HPA_TOLERANCE if settings.mode == "external-scaler" else 0.0,
     )
 
 
@@ -46,6 +51,7 @@ async def deciding(
     samples: WaitingSamples,
     *,
     pods: Pods | None = None,
+    tracing: Tracing = UNTRACED,
 ) -> AsyncIterator[CurrentDecision]:
     """Decide or follow while the context is open; yields what writers of replicas ask.
 
@@ -64,7 +70,7 @@ async def deciding(
         latency = _latency_reader(settings)
         only_pool = pools[0].name if len(pools) == 1 else ""
         gatherer = Gatherer(queue, pods=pods, latency=latency, only_pool=only_pool)
-        loop = DecidingLoop(memory, gatherer, policy, samples, current)
+        loop = DecidingLoop(memory, gatherer, policy, samples, current, tracing=tracing)
         stack.push_async_callback(loop.resign)
         running = [loop.run(), loop.watch(queue)]
         if latency is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ class CurrentDecision:
         self._decided_at = 0.0
         self._why = "nothing was decided yet"
         self._has_arrival = False
+        self._arrived_at = -math.inf
         self._version = 0
         self._changed = asyncio.Condition()
 
@@ -51,12 +53,17 @@ class CurrentDecision:
         return self._has_arrival
 
     async def take(self, decision: Decision, age_seconds: float) -> None:
-        """Answer with this one; the same one again only keeps its age right."""
+        """Answer with this one; the same one again only keeps its age right.
+
+        `age_seconds` is since its signals were read, rather too long than too short: one that was
+        taken before a request came does not answer its arrival.
+        """
         is_new = self._decision is None or decision.at_seconds > self._decision.at_seconds
         self._decided_at = self._clock() - age_seconds
         self._decision, self._why = decision, ""
-        if is_new:
+        if self._decided_at > self._arrived_at:
             self._has_arrival = False
+        if is_new:
             await self._tell()
 
     async def miss(self, why: str) -> None:
@@ -66,6 +73,7 @@ class CurrentDecision:
     async def arrive(self) -> None:
         """A request came to an idle queue."""
         self._has_arrival = True
+        self._arrived_at = self._clock()
         await self._tell()
 
     async def changed(self, seen: int = -1) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass, replace
 
 import structlog
@@ -14,9 +15,10 @@ from facet.autoscaler.explanation import decision_of, explained
 from facet.autoscaler.gathering import Gatherer
 from facet.autoscaler.learned import Learned
 from facet.autoscaler.policy import PolicySettings, decide
-from facet.autoscaler.telling import tell_decided, tell_explanation, tell_held
+from facet.autoscaler.telling import tell_decided, tell_explanation, tell_held, tell_span
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.core.errors import StoreUnavailableError
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.queue.port import Observer
 from facet.queue.scaling import ScalingMemory
 from facet.queue.views import ScalingRecord
@@ -53,12 +55,15 @@ class DecidingLoop:
         settings: PolicySettings,
         samples: WaitingSamples,
         current: CurrentDecision,
+        *,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._memory = memory
         self._gatherer = gatherer
         self._settings = settings
         self._samples = samples
         self._current = current
+        self._tracing = tracing
         self._name = secrets.token_hex(8)
         self._reign: Reign | None = None
         self._woken = asyncio.Event()
@@ -74,7 +79,7 @@ class DecidingLoop:
             self._woken.clear()
             try:
                 await self.step()
-            except Exception:  # a supervisor: what one decision meets must not end the next ones
+            except Exception:  # noqa: BLE001 - a supervisor: one fault must not end all decisions
                 self._reign = None
                 await self._current.miss("a fault of the autoscaler: see its log")
                 _log.exception("autoscaler.fault")
@@ -113,26 +118,29 @@ class DecidingLoop:
             await self._hand_over()
             life_ms = round(LEASE_INTERVALS * self._settings.interval_seconds * 1000)
             epoch = await self._memory.lead(self._name, life_ms)
+            asked_at = time.monotonic()
             record = await self._memory.recall()
             if epoch and epoch == record.epoch:
-                await self._lead(epoch, record)
+                await self._lead(epoch, record, asked_at)
             else:
                 self._reign = None
-                await self._follow(record)
+                await self._follow(record, asked_at)
         except StoreUnavailableError as error:
             self._reign = None
             await self._current.miss("the store is away")
             _log.warning("autoscaler.blind", why="the store is away", cause=repr(error.__cause__))
         tell_held(self._current, is_leading=self.is_leading)
 
-    async def _lead(self, epoch: int, record: ScalingRecord) -> None:
+    async def _lead(self, epoch: int, record: ScalingRecord, asked_at: float) -> None:
         if self._reign is None or self._reign.epoch != epoch:
             self._reign = Reign(epoch, self._recalled(record))
             _log.info("autoscaler.leading", epoch=epoch)
         now = record.now_ms / 1000
         learned = self._reign.learned.observed(await self._taken())
         signals, learned = await self._gatherer.gather(now, learned)
-        decision, state = decide(signals, learned.state, self._settings)
+        with self._tracing.phase("decide") as span:
+            decision, state = decide(signals, learned.state, self._settings)
+            tell_span(span, decision)
         learned = replace(learned, state=state)
         told = explained(decision, signals, self._settings.pools, state.gpu_seconds)
         if not await self._memory.record(epoch, told.SerializeToString(), learned.to_bytes()):
@@ -141,7 +149,7 @@ class DecidingLoop:
             return
         self._reign = Reign(epoch, learned)
         before = self._current.decision
-        await self._current.take(decision, 0.0)
+        await self._current.take(decision, time.monotonic() - asked_at)
         tell_decided(decision)
         tell_explanation(told)
         if before is None or before.replicas != decision.replicas:
@@ -152,16 +160,17 @@ class DecidingLoop:
                 reasons=[each.cause.value for each in decision.reasons],
             )
 
-    async def _follow(self, record: ScalingRecord) -> None:
+    async def _follow(self, record: ScalingRecord, asked_at: float) -> None:
         """Take the leader's decision; after an arrival its next one."""
         for _ in range(_FOLLOWS):
-            await self._take(record)
+            await self._take(record, asked_at)
             if not self._current.has_arrival:
                 return
             await asyncio.sleep(_FOLLOW_SECONDS)
+            asked_at = time.monotonic()
             record = await self._memory.recall()
 
-    async def _take(self, record: ScalingRecord) -> None:
+    async def _take(self, record: ScalingRecord, asked_at: float) -> None:
         if not record.at_ms:
             await self._current.miss("nothing was decided yet")
             return
@@ -170,7 +179,8 @@ class DecidingLoop:
         except ValueError as error:
             await self._current.miss(str(error))
             return
-        await self._current.take(decision, record.age_seconds)
+        age_seconds = record.age_seconds + time.monotonic() - asked_at
+        await self._current.take(decision, age_seconds)
         tell_explanation(ExplainAutoscalerResponse.FromString(record.decision))
 
     def _recalled(self, record: ScalingRecord) -> Learned:

@@ -23,6 +23,7 @@ class Cause(StrEnum):
     STABILISED = "stabilised"
     SURGE = "surge"
     SHRINK_RATE = "shrink-rate"
+    TOLERANCE = "tolerance"
     MINIMUM = "minimum"
     MAXIMUM = "maximum"
     COST_CAP = "cost-cap"

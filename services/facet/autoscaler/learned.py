@@ -46,13 +46,12 @@ class Learned:
             classes = {int(name): each for name, each in self.counters.classes.items()}
             counters = [self.counters.at_seconds, classes]
         held = {
-            "version": _VERSION,
             "coefficients": {name: each.to_json() for name, each in self.coefficients.items()},
             "startups": asdict(self.startups),
             "counters": counters,
             "state": to_json(self.state),
         }
-        return json.dumps(held, separators=(",", ":")).encode()
+        return json.dumps({f"version {_VERSION}": held}, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, pools: Iterable[PoolSettings]) -> Learned:
@@ -62,9 +61,7 @@ class Learned:
         """
         start = cls.starting(pools)
         try:
-            held = json.loads(data)
-            if held["version"] != _VERSION:
-                raise ValueError(f"learned: version {held['version']} is not {_VERSION}")
+            held = json.loads(data)[f"version {_VERSION}"]
             known = {
                 name: LearnedCoefficients.from_json(text)
                 for name, text in held["coefficients"].items()
@@ -83,5 +80,5 @@ class Learned:
             return cls(
                 {**start.coefficients, **known}, startups, counters, from_json(held["state"])
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"learned: not what was written: {error!r}") from error

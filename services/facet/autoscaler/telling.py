@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from opentelemetry.trace import Span
+
 from facet.api.v1.admin_service_pb2 import ExplainAutoscalerResponse, ScaledPool
 from facet.autoscaler.current_decision import CurrentDecision
 from facet.autoscaler.decision import Decision
@@ -22,9 +24,20 @@ def tell_held(current: CurrentDecision, *, is_leading: bool) -> None:
 
 def tell_decided(decision: Decision) -> None:
     """Count a decision that this replica took."""
-    metrics.DECISIONS.labels("yes" if decision.is_blind else "no").inc()
+    metrics.DECISIONS.labels("blind" if decision.is_blind else "decided").inc()
     for reason in decision.reasons:
         metrics.REASONS.labels(reason.pool, reason.cause.value).inc()
+
+
+def tell_span(span: Span, decision: Decision) -> None:
+    """The sizes, and an event for each reason."""
+    span.set_attribute("facet.scaling.blind", decision.is_blind)
+    for pool, count in decision.replicas.items():
+        span.set_attribute(f"facet.scaling.replicas.{pool}", count)
+    for reason in decision.reasons:
+        numbers = {f"facet.scaling.{name}": value for name, value in reason.numbers.items()}
+        named = {"facet.pool": reason.pool, "facet.scaling.detail": reason.detail}
+        span.add_event(f"scaling {reason.cause.value}", {**named, **numbers})
 
 
 def tell_explanation(told: ExplainAutoscalerResponse) -> None:

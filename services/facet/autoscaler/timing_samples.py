@@ -32,7 +32,7 @@ class PoolSample:
             counts = held.pop("prompt_tokens")
             prompts = {Modality(kind): int(count) for kind, count in counts.items()}
             return cls(str(pool), TimingSample(prompt_tokens=prompts, **held))
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ValueError(f"timing sample: not what was written: {error!r}") from error
 
 

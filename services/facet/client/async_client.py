@@ -28,6 +28,7 @@ from facet.client.request import (
 )
 from facet.client.stored import StoredGeneration, decode_stored
 from facet.client.tls import Tls
+from facet.client.tracing import ClientSpan
 
 # `Client.list` hides the type in the class.
 _Models = list[Model]
@@ -63,12 +64,15 @@ class AsyncClient:
         request = inference_service_pb2.GenerateContentRequest(
             request=build_request(prompt, options)
         )
-        response = await self._gateways.call_persistently(
-            lambda gateway: gateway.inference.GenerateContent,
-            request,
-            timeout_of(options),
-            is_repeatable=self._may_repeat(options),
-        )
+        with ClientSpan(request.request.model) as span:
+            response = await self._gateways.call_persistently(
+                lambda gateway: gateway.inference.GenerateContent,
+                request,
+                timeout_of(options),
+                is_repeatable=self._may_repeat(options),
+                trace=span.metadata,
+            )
+            span.end(response.generation_id)
         return from_response(response)
 
     async def submit(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> StoredGeneration:
@@ -81,12 +85,15 @@ class AsyncClient:
         request = inference_service_pb2.SubmitGenerationRequest(
             request=build_request(prompt, options)
         )
-        response = await self._gateways.call_persistently(
-            lambda gateway: gateway.inference.SubmitGeneration,
-            request,
-            timeout_of(options),
-            is_repeatable=self._may_repeat(options),
-        )
+        with ClientSpan(request.request.model) as span:
+            response = await self._gateways.call_persistently(
+                lambda gateway: gateway.inference.SubmitGeneration,
+                request,
+                timeout_of(options),
+                is_repeatable=self._may_repeat(options),
+                trace=span.metadata,
+            )
+            span.end(response.generation.generation_id)
         return decode_stored(response.generation)
 
     async def get(

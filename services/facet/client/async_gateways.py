@@ -101,12 +101,16 @@ class Gateways:
         timeout_seconds: float,
         *,
         is_repeatable: bool,
+        trace: tuple[tuple[str, str], ...] = (),
     ) -> _Response:
-        """Call, and again while it breaks and is safe to repeat. Errors: FacetApiError."""
+        """Call, and again while it breaks and is safe to repeat, as part of a trace.
+
+        Errors: FacetApiError.
+        """
         persistence = Persistence(timeout_seconds)
         while True:
             try:
-                return await self.call_once(method, request, persistence.remaining_seconds)
+                return await self.call_once(method, request, persistence.remaining_seconds, trace)
             except errors.FacetApiError as error:
                 if not is_repeatable or not is_broken(error) or self.is_closed:
                     raise
@@ -123,13 +127,13 @@ class Gateways:
         method: Callable[[Gateway], aio.UnaryUnaryMultiCallable[_Request, _Response]],
         request: _Request,
         timeout_seconds: float,
+        trace: tuple[tuple[str, str], ...] = (),
     ) -> _Response:
         """Call the current gateway. Errors: FacetApiError."""
         gateway = self.current
+        metadata = (*self._metadata, *trace)
         try:
-            response = await method(gateway)(
-                request, timeout=timeout_seconds, metadata=self._metadata
-            )
+            response = await method(gateway)(request, timeout=timeout_seconds, metadata=metadata)
         except aio.AioRpcError as failed:
             known = connection.generation_id(failed.initial_metadata())
             error = errors.from_call(failed, known)
@@ -146,13 +150,15 @@ class Gateways:
         request: inference_service_pb2.StreamGenerateContentRequest
         | inference_service_pb2.AttachGenerationRequest,
         timeout_seconds: float,
+        trace: tuple[tuple[str, str], ...],
     ) -> tuple[Gateway, StreamCall]:
-        """Open a streaming call; the gateway that it goes to, and the call."""
+        """Open a streaming call, part of a trace; the gateway that it goes to, and the call."""
         gateway = self.current
         method: Any = gateway.inference.StreamGenerateContent
         if isinstance(request, inference_service_pb2.AttachGenerationRequest):
             method = gateway.inference.AttachGeneration
-        return gateway, method(request, timeout=timeout_seconds, metadata=self._metadata)
+        metadata = (*self._metadata, *trace)
+        return gateway, method(request, timeout=timeout_seconds, metadata=metadata)
 
     async def close(self) -> None:
         """Close the connections; calls under way end."""

@@ -96,6 +96,7 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         """Stop reading; the server acts by the request's `on_disconnect`."""
         self._closed.set()
         self._call.cancel()
+        self._course.ended()
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +111,7 @@ class AsyncStream(AsyncIterator[StreamEvent]):
 
     def _open(self) -> None:
         self._gateway, self._call = self._gateways.stream(
-            self._course.next_request(), self._course.remaining_seconds
+            self._course.next_request(), self._course.remaining_seconds, self._course.metadata
         )
         self._responses = aiter(self._call)
 
@@ -146,6 +147,7 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             self._end()
             raise StopAsyncIteration from failed
         if not await self._goes_on_after(error):
+            self._course.ended(error)
             raise error from failed
 
     async def _goes_on_after(self, error: errors.FacetApiError) -> bool:
@@ -168,11 +170,13 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         self._course.progressed()
         try:
             self._pending.extend(self._state.feed(response))
-        except errors.StreamCorruptedError:
+        except errors.StreamCorruptedError as error:
+            self._course.ended(error)
             self.close()
             raise
 
     def _end(self) -> Generation:
+        self._course.ended()
         if self._result is None:
             self._result = self._state.result()
             if self._on_result is not None:

@@ -6,6 +6,7 @@ from facet.api.v1 import inference_service_pb2
 from facet.client.errors import FacetApiError
 from facet.client.generation import StreamState
 from facet.client.persistence import Persistence, is_broken
+from facet.client.tracing import ClientSpan
 
 
 class Course:
@@ -32,6 +33,16 @@ class Course:
         self._from_offset = from_offset
         self._reattaches = reattaches
         self._persistence = Persistence(timeout_seconds)
+        self._span = ClientSpan(request.request.model if request is not None else "")
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Metadata of every call, by which all of them are one trace."""
+        return self._span.metadata
+
+    def ended(self, error: Exception | None = None) -> None:
+        """Nothing is called any more; only the first call counts."""
+        self._span.end(self.state.generation_id or self._attached_id, error)
 
     @property
     def remaining_seconds(self) -> float:

@@ -23,7 +23,8 @@ class FacetApiError(Exception):
     reached, or something between answered) it is the name of the code and `has_info` is False.
     `violations` name wrong fields. `retry_after_seconds` is set where the server told it: with
     QUEUE_FULL and QUOTA_EXCEEDED, which are not repeated for the caller. `generation_id` is empty
-    where no generation was accepted.
+    where no generation was accepted. `trace_id` is what the server's traces and logs have the call
+    under, empty where none arrived.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class FacetApiError(Exception):
         violations: tuple[FieldViolation, ...] = (),
         retry_after_seconds: float | None = None,
         generation_id: str = "",
+        trace_id: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -46,6 +48,7 @@ class FacetApiError(Exception):
         self.violations = violations
         self.retry_after_seconds = retry_after_seconds
         self.generation_id = generation_id
+        self.trace_id = trace_id
 
     def __str__(self) -> str:
         return f"{self.code.name}/{self.reason}: {self.message}"
@@ -69,9 +72,10 @@ def from_call(call: _FailedCall, generation_id: str = "") -> FacetApiError:
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
+    call_info = error_details_pb2.RequestInfo()
     for detail in status.details:
         # Unpack leaves the message alone where the type is another.
-        for message in (info, bad_request, retry):
+        for message in (info, bad_request, retry, call_info):
             detail.Unpack(message)
     return FacetApiError(
         call.code(),
@@ -85,6 +89,7 @@ def from_call(call: _FailedCall, generation_id: str = "") -> FacetApiError:
             retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None
         ),
         generation_id=generation_id,
+        trace_id=call_info.serving_data,
     )
 
 

@@ -28,6 +28,7 @@ from facet.client.stored import StoredGeneration, decode_stored
 from facet.client.sync_gateways import Gateways
 from facet.client.sync_stream import Stream
 from facet.client.tls import Tls
+from facet.client.tracing import ClientSpan
 
 # `Client.list` hides the type in the class.
 _Models = list[Model]
@@ -73,12 +74,15 @@ class Client:
         request = inference_service_pb2.GenerateContentRequest(
             request=build_request(prompt, options)
         )
-        response = self._gateways.call_persistently(
-            lambda gateway: gateway.inference.GenerateContent,
-            request,
-            timeout_of(options),
-            is_repeatable=self._may_repeat(options),
-        )
+        with ClientSpan(request.request.model) as span:
+            response = self._gateways.call_persistently(
+                lambda gateway: gateway.inference.GenerateContent,
+                request,
+                timeout_of(options),
+                is_repeatable=self._may_repeat(options),
+                trace=span.metadata,
+            )
+            span.end(response.generation_id)
         return from_response(response)
 
     def submit(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> StoredGeneration:
@@ -91,12 +95,15 @@ class Client:
         request = inference_service_pb2.SubmitGenerationRequest(
             request=build_request(prompt, options)
         )
-        response = self._gateways.call_persistently(
-            lambda gateway: gateway.inference.SubmitGeneration,
-            request,
-            timeout_of(options),
-            is_repeatable=self._may_repeat(options),
-        )
+        with ClientSpan(request.request.model) as span:
+            response = self._gateways.call_persistently(
+                lambda gateway: gateway.inference.SubmitGeneration,
+                request,
+                timeout_of(options),
+                is_repeatable=self._may_repeat(options),
+                trace=span.metadata,
+            )
+            span.end(response.generation.generation_id)
         return decode_stored(response.generation)
 
     def get(

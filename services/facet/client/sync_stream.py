@@ -16,7 +16,7 @@ from facet.client.course import Course
 from facet.client.events import StreamEvent
 from facet.client.generation import Generation
 from facet.client.persistence import is_broken
-from facet.client.sync_gateways import Gateways
+from facet.client.sync_gateways import Gateway, Gateways
 
 
 class Stream(Iterator[StreamEvent]):
@@ -39,7 +39,7 @@ class Stream(Iterator[StreamEvent]):
         self._on_result = on_result
         self._result: Generation | None = None
         self._closed = threading.Event()
-        self._gateway, self._call = gateways.stream(course.next_request(), course.remaining_seconds)
+        self._gateway, self._call = self._opened()
 
     @property
     def generation_id(self) -> str:
@@ -83,6 +83,7 @@ class Stream(Iterator[StreamEvent]):
         """Stop reading; the server acts by the request's `on_disconnect`."""
         self._closed.set()
         self._call.cancel()
+        self._course.ended()
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +95,12 @@ class Stream(Iterator[StreamEvent]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _opened(self) -> tuple[Gateway, Any]:
+        course = self._course
+        return self._gateways.stream(
+            course.next_request(), course.remaining_seconds, course.metadata
+        )
 
     def _learn_id(self) -> bool:
         if not self._state.generation_id:
@@ -112,6 +119,7 @@ class Stream(Iterator[StreamEvent]):
             self._end()
             raise StopIteration from failed
         if not self._goes_on_after(error):
+            self._course.ended(error)
             raise error from failed
 
     def _goes_on_after(self, error: errors.FacetApiError) -> bool:
@@ -125,9 +133,7 @@ class Stream(Iterator[StreamEvent]):
         self._gateways.leave(self._gateway)
         if self._closed.wait(delay):
             return False
-        self._gateway, self._call = self._gateways.stream(
-            self._course.next_request(), self._course.remaining_seconds
-        )
+        self._gateway, self._call = self._opened()
         if self._closed.is_set():
             self._call.cancel()
         return True
@@ -137,11 +143,13 @@ class Stream(Iterator[StreamEvent]):
         self._course.progressed()
         try:
             self._pending.extend(self._state.feed(response))
-        except errors.StreamCorruptedError:
+        except errors.StreamCorruptedError as error:
+            self._course.ended(error)
             self.close()
             raise
 
     def _end(self) -> Generation:
+        self._course.ended()
         if self._result is None:
             self._result = self._state.result()
             if self._on_result is not None:

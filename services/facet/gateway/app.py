@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +20,7 @@ import uvloop
 from pydantic import ValidationError
 
 from facet.core.listener import bind
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
@@ -27,6 +28,7 @@ from facet.core.telemetry.exposition import registry_of
 from facet.core.telemetry.gateway_metrics import GATEWAY
 from facet.core.telemetry.processes import is_one_of_several
 from facet.core.telemetry.store_metrics import STORE
+from facet.core.telemetry.tracing import UNTRACED, Tracing, tracing
 from facet.gateway.admin_server import check_admin_listener, serving_admin
 from facet.gateway.authentication import choose_authenticator, token_authenticator
 from facet.gateway.authenticator import Authenticator, is_loopback
@@ -138,7 +140,14 @@ async def _serve(
         )
         stack.push_async_callback(media.close)
         queues = await connect_queues(settings, cards, store, stack)
-        gateway = compose(settings, queues, media, authenticator, tenants)
+        traced = await stack.enter_async_context(
+            tracing(
+                settings,
+                "gateway",
+                {"service.instance.id": f"{socket.gethostname()}-{os.getpid()}"},
+            )
+        )
+        gateway = compose(settings, queues, media, authenticator, tenants, traced=traced)
         try:
             health_address = await stack.enter_async_context(
                 serving_health(settings.health_listen, gateway.health)
@@ -195,6 +204,8 @@ def compose(
     media: MediaStore,
     authenticator: Authenticator,
     tenants: Tenants | None = None,
+    *,
+    traced: Tracing = UNTRACED,
 ) -> Gateway:
     """Put a gateway together from its adapters, which stay the caller's to close."""
     tenants = tenants or Tenants(settings.tenants_file)
@@ -212,9 +223,10 @@ def compose(
     open_calls = OpenCalls(settings.max_open_calls)
     inference = InferenceService(
         catalogue,
-        Intake(catalogue, media, _intake_limits(settings), tenants),
+        Intake(catalogue, media, _intake_limits(settings), tenants, traced),
         open_calls,
         Eraser(media),
+        traced,
     )
     health = HealthService(SERVICES)
     server = create_server(
@@ -231,6 +243,7 @@ def compose(
         ),
         max_open_calls=settings.max_open_calls,
         max_metadata_bytes=settings.max_metadata_bytes,
+        tracing=traced,
     )
     monitor = ReadinessMonitor([queue for _, queue in queues], health, authenticator)
     return Gateway(settings, server, catalogue, health, monitor, open_calls, authenticator, tenants)
@@ -272,6 +285,10 @@ def _loops(gateway: Gateway) -> list[tuple[str, Loop]]:
         ("credentials", gateway.authenticator.run),
         ("tenants file", gateway.tenants.run),
     ]
+    settings = gateway.settings
+    if settings.log_level_file is not None:
+        follow = partial(follow_log_level, settings.log_level, settings.log_level_file)
+        loops.append(("log level", follow))
     for route in gateway.catalogue.routes:
         loops += [
             (f"log reader of {route.card.name}", route.reader.run),

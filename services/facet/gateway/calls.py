@@ -8,8 +8,10 @@ from typing import Any, Protocol, cast
 
 import grpc
 from google.protobuf.message import Message
+from opentelemetry.context import Context, get_current
 
-from facet.gateway.authenticator import Gatekeeper, Metadata, Principal
+from facet.gateway.authenticator import Gatekeeper, Principal
+from facet.gateway.call_trace import name_generation, response_marks
 from facet.gateway.receiving import receive
 
 GENERATION_ID_KEY = "facet-generation-id"
@@ -27,14 +29,14 @@ class Call(Protocol):
         """The authenticated tenant."""
 
     @property
-    def metadata(self) -> Metadata:
-        """What the client sent along."""
+    def trace(self) -> Context:
+        """Where spans of the call hang."""
 
     def remaining_seconds(self) -> float | None:
         """Time until the client's deadline, None without one."""
 
     async def announce(self, generation_id: str) -> None:
-        """Send the initial metadata, which name the generation."""
+        """Send the initial metadata, which name the generation and the call."""
 
     async def write(self, response: bytes) -> None:
         """Send one serialized message of a streamed answer; waits while the client is behind."""
@@ -48,13 +50,10 @@ class GrpcCall:
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any], principal: Principal) -> None:
         self._context = context
+        self._is_announced = False
         self.principal = principal
         self.tenant = principal.tenant
-
-    @property
-    def metadata(self) -> Metadata:
-        """See `Call.metadata`."""
-        return self._context.invocation_metadata() or ()
+        self.trace = get_current()
 
     def remaining_seconds(self) -> float | None:
         """See `Call.remaining_seconds`."""
@@ -62,10 +61,22 @@ class GrpcCall:
 
     async def announce(self, generation_id: str) -> None:
         """See `Call.announce`."""
-        await self._context.send_initial_metadata(((GENERATION_ID_KEY, generation_id),))
+        self._is_announced = True
+        name_generation(generation_id)
+        await self._context.send_initial_metadata(
+            ((GENERATION_ID_KEY, generation_id), *response_marks())
+        )
+
+    async def announce_itself(self) -> None:
+        """Send initial metadata that name the call alone, unless some were sent."""
+        if not self._is_announced:
+            self._is_announced = True
+            await self._context.send_initial_metadata(response_marks())
 
     async def write(self, response: bytes) -> None:
         """See `Call.write`."""
+        if not self._is_announced:
+            await self.announce_itself()
         await self._context.write(response)
 
     def after_answer(self, act: Callable[[], None]) -> None:
@@ -108,7 +119,10 @@ def _handler(spec: Unary | Streamed, gatekeeper: Gatekeeper) -> grpc.RpcMethodHa
     async def behaviour(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         principal = await gatekeeper.authenticate(context.invocation_metadata() or ())
         request = await receive(spec.request_type, context)
-        return await spec.method(request, GrpcCall(context, principal))
+        call = GrpcCall(context, principal)
+        answer = await spec.method(request, call)
+        await call.announce_itself()
+        return answer
 
     # As takers of a stream they run before the request is read: gRPC would read the whole of it
     # into memory first, for whoever sends it and however long that takes.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from facet.api.v1.event_pb2 import Event, Queued
 from facet.api.v1.inference_service_pb2 import (
@@ -16,8 +17,10 @@ from facet.api.v1.inference_service_pb2 import (
     StreamGenerateContentResponse,
 )
 from facet.core.errors import OffsetOutOfRangeError, StoreUnavailableError
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.catalogue import Catalogue, Route
+from facet.gateway.delivery import Delivery
 from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.follower import Follower, raise_failure
@@ -35,8 +38,14 @@ class InferenceService:
     """The methods that are served; the interceptor answers for all others."""
 
     def __init__(
-        self, catalogue: Catalogue, intake: Intake, open_calls: OpenCalls, eraser: Eraser
+        self,
+        catalogue: Catalogue,
+        intake: Intake,
+        open_calls: OpenCalls,
+        eraser: Eraser,
+        tracing: Tracing = UNTRACED,
     ) -> None:
+        self._tracing = tracing
         self._eraser = eraser
         self._catalogue = catalogue
         self._intake = intake
@@ -64,9 +73,12 @@ class InferenceService:
             accepted = await self._intake.accept(request.request, call)
             _begin(reading, accepted, request.request.priority)
             await call.announce(accepted.generation_id)
-            with accepted.route.reader.subscribe(
-                accepted.generation_id, origin=accepted.origin
-            ) as subscription:
+            with (
+                self._delivery(call) as delivery,
+                accepted.route.reader.subscribe(
+                    accepted.generation_id, origin=accepted.origin
+                ) as subscription,
+            ):
                 follower = Follower(
                     accepted.route.queue,
                     subscription,
@@ -78,6 +90,7 @@ class InferenceService:
                     if isinstance(step, Status):
                         continue
                     fold.add(StreamGenerateContentResponse.FromString(step.response).events)
+                    delivery.passed()
                     reading.delivered(step, subscription.next_offset)
                     if step.is_terminal:
                         self._erase_after(accepted, call)
@@ -131,9 +144,12 @@ class InferenceService:
         self, accepted: Accepted, call: Call, reading: Reading, *, from_offset: int
     ) -> None:
         route = accepted.route
-        with route.reader.subscribe(
-            accepted.generation_id, from_offset, origin=accepted.origin
-        ) as subscription:
+        with (
+            self._delivery(call, from_offset) as delivery,
+            route.reader.subscribe(
+                accepted.generation_id, from_offset, origin=accepted.origin
+            ) as subscription,
+        ):
             follower = Follower(
                 route.queue, subscription, tenant=call.tenant, ends_at=accepted.ends_at
             )
@@ -144,11 +160,19 @@ class InferenceService:
                     continue
                 if step.response:
                     await call.write(step.response)
+                    delivery.passed()
                     reading.delivered(step, subscription.next_offset)
                 if step.is_terminal:
                     self._erase_after(accepted, call)
                     raise_failure(step.failure)
                     return
+
+    @contextmanager
+    def _delivery(self, call: Call, from_offset: int = 0) -> Iterator[Delivery]:
+        with self._tracing.phase(
+            "deliver", call.trace, attributes={"facet.from_offset": from_offset}
+        ) as span:
+            yield Delivery(span)
 
     def _erase_after(self, accepted: Accepted, call: Call) -> None:
         """Have a generation deleted that is not to outlast the delivery of its end."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+
+from opentelemetry.trace import Span, SpanKind
 
 from facet.api.queue.v1.envelope_pb2 import Envelope, MediaItem
 from facet.api.v1.generation_pb2 import (
@@ -19,6 +20,10 @@ from facet.api.v1.generation_pb2 import (
 from facet.core.errors import FacetError, StoreUnavailableError
 from facet.core.media_store import MediaHolder, MediaStore, media_key
 from facet.core.telemetry.gateway_metrics import MEDIA_BYTES
+from facet.core.telemetry.gen_ai import request_attributes
+from facet.core.telemetry.trace_context import carried
+from facet.core.telemetry.tracing import UNTRACED, Tracing
+from facet.gateway.call_trace import name_request
 from facet.gateway.calls import Call
 from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.inline_budget import InlineBudget
@@ -36,9 +41,6 @@ SUBMIT_BUDGET_SECONDS = 1.8
 RETRY_PAUSE_SECONDS = 0.1
 # Smaller blobs are hashed faster than a thread takes them over.
 HASHED_INLINE_BYTES = 1 << 18
-
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-MAX_TRACESTATE_CHARACTERS = 512
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ class Intake:
         media: MediaStore,
         limits: IntakeLimits,
         tenants: Tenants | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         """Without `tenants` nobody has limits."""
+        self._tracing = tracing
         self._tenants = tenants or Tenants()
         self._catalogue = catalogue
         self._media = media
@@ -104,11 +108,18 @@ class Intake:
         route = self._catalogue.route(request.model)
         validate(request, route.card, max_inline_bytes=self._limits.max_inline_bytes)
         request.model = route.card.name
-        with self._budget.hold(_inline_bytes(request)):
-            return await self._enqueue(request, route, call, follows=follows)
+        name_request(request.request_id)
+        attributes = request_attributes(request)
+        with (
+            self._budget.hold(_inline_bytes(request)),
+            self._tracing.phase(
+                "submit", call.trace, kind=SpanKind.PRODUCER, attributes=attributes
+            ) as span,
+        ):
+            return await self._enqueue(request, route, call, span, follows=follows)
 
     async def _enqueue(
-        self, request: GenerationRequest, route: Route, call: Call, *, follows: bool
+        self, request: GenerationRequest, route: Route, call: Call, span: Span, *, follows: bool
     ) -> Accepted:
         life_seconds = self._deadline_seconds(call)
         ends_at = time.monotonic() + life_seconds
@@ -132,6 +143,7 @@ class Intake:
             request,
             media,
             call,
+            span,
             ends_at=ends_at,
             retention_seconds=retention_seconds,
         )
@@ -220,6 +232,7 @@ class Intake:
         request: GenerationRequest,
         media: list[MediaItem],
         call: Call,
+        span: Span,
         *,
         ends_at: float,
         retention_seconds: float,
@@ -234,7 +247,7 @@ class Intake:
             request=request,
             media=media,
         )
-        envelope.traceparent, envelope.tracestate = _trace_context(call)
+        envelope.traceparent, envelope.tracestate = carried(span)
         envelope.accept_time.GetCurrentTime()
         return Submission(
             generation_id=generation_id,
@@ -283,12 +296,3 @@ def _body_digest(request: GenerationRequest) -> bytes:
     if not request.request_id:
         return b""
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-
-
-def _trace_context(call: Call) -> tuple[str, str]:
-    """W3C trace context as sent; anything malformed is dropped, as the recommendation says."""
-    sent = {key: value for key, value in call.metadata if isinstance(value, str)}
-    traceparent = sent.get("traceparent", "")
-    if not _TRACEPARENT.fullmatch(traceparent):
-        return "", ""
-    return traceparent, sent.get("tracestate", "")[:MAX_TRACESTATE_CHARACTERS]

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import structlog
+from opentelemetry import trace
 
 from facet.core.errors import (
     FacetError,
@@ -17,6 +18,8 @@ from facet.core.errors import (
     NotServedError,
     StoreUnavailableError,
 )
+from facet.core.telemetry.tracing import UNTRACED, Tracing, fail
+from facet.gateway.call_trace import is_traced, request_info, traced_call
 from facet.gateway.measures import measured_call
 from facet.gateway.receiving import in_bounded_time
 from facet.gateway.statuses import abort_with
@@ -42,11 +45,13 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
     A method that no handler serves is answered UNIMPLEMENTED / NOT_SERVED with its name. One that
     is written as a generator (reflection) lasts a bounded time. Metadata above `max_metadata_bytes`
-    are refused unread: gRPC bounds those of one frame of HTTP/2, and calls may send many.
+    are refused unread: gRPC bounds those of one frame of HTTP/2, and calls may send many. Calls of
+    the API have a span each.
     """
 
-    def __init__(self, max_metadata_bytes: int) -> None:
+    def __init__(self, max_metadata_bytes: int, tracing: Tracing = UNTRACED) -> None:
         self._max_metadata_bytes = max_metadata_bytes
+        self._tracing = tracing
 
     async def intercept_service(
         self,
@@ -66,8 +71,11 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         behaviour = getattr(handler, name)
         if inspect.isasyncgenfunction(behaviour):
             behaviour = in_bounded_time(behaviour)
+        guarded = _guarded(method, behaviour)
+        if is_traced(method):
+            guarded = _traced(self._tracing, method, guarded)
         return wrap(
-            _guarded(method, behaviour),
+            guarded,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -97,13 +105,26 @@ def _guarded(method: str, behaviour: Any) -> Behaviour:
             if isinstance(error, StoreUnavailableError):
                 # Clients are not told addresses: what went wrong stands here only.
                 _log.warning("the store failed a call", method=method, cause=repr(error.__cause__))
-            await abort_with(context, error)
+            await _tell(context, error)
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: nothing else may reach a client
-            await abort_with(context, _unexpected(method, error))
+            await _tell(context, _unexpected(method, error))
 
     return guarded
+
+
+def _traced(tracing: Tracing, method: str, behaviour: Behaviour) -> Behaviour:
+    async def traced(request: Any, context: Context) -> Any:
+        with traced_call(tracing, method, context.invocation_metadata() or ()):
+            return await behaviour(request, context)
+
+    return traced
+
+
+async def _tell(context: Context, error: FacetError) -> None:
+    fail(trace.get_current_span(), error)
+    await abort_with(context, error, request_info())
 
 
 def _unexpected(method: str, error: Exception) -> InternalError:

@@ -15,6 +15,7 @@ from facet.core.errors import FacetError, InternalError, QuotaExceededError
 from facet.core.models import CARDS
 from facet.core.telemetry import gateway_metrics
 from facet.core.telemetry.metrics import MAX_TENANTS, BoundedLabel
+from facet.core.telemetry.trace_context import current_exemplar
 from facet.gateway.framing import event_frames
 from facet.gateway.subscription import Batch
 from facet.queue.values import class_label
@@ -102,14 +103,14 @@ class Reading:
             if self._last is not None:
                 of_model.inter_token.observe(now - self._last)
             elif self._timings is not None:
-                self._timings.first_token.observe(now - self._began)
+                self._timings.first_token.observe(now - self._began, current_exemplar())
             self._last = now
         if batch.is_terminal:
             self._ended(batch, now)
 
     def _ended(self, batch: Batch, now: float) -> None:
         if self._timings is not None and not batch.failure:
-            self._timings.request_seconds.observe(now - self._began)
+            self._timings.request_seconds.observe(now - self._began, current_exemplar())
         if not batch.response:
             return
         *_, frame = event_frames(batch.response)

@@ -9,6 +9,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from facet.core.telemetry.processes import is_one_of_several
+from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.gateway.interceptor import StatusInterceptor
 
 MAX_STREAMS_PER_CONNECTION = 1000
@@ -77,10 +78,11 @@ def create_server(
     *,
     max_open_calls: int,
     max_metadata_bytes: int,
+    tracing: Tracing = UNTRACED,
 ) -> grpc.aio.Server:
     """A server with the handlers and reflection of the named services; not started."""
     server = grpc.aio.server(
-        interceptors=[StatusInterceptor(max_metadata_bytes)],
+        interceptors=[StatusInterceptor(max_metadata_bytes, tracing)],
         options=list(options),
         maximum_concurrent_rpcs=CALLS_PER_OPEN_CALL * max_open_calls,
     )

@@ -18,11 +18,14 @@ MAX_VIOLATIONS_BYTES = 2500
 MAX_TEXT_BYTES = 400
 
 
-def status_of(error: FacetError) -> status_pb2.Status:
+def status_of(
+    error: FacetError, request_info: error_details_pb2.RequestInfo | None = None
+) -> status_pb2.Status:
     """The `google.rpc.Status` of a failure.
 
     Details: ErrorInfo always, BadRequest when fields are wrong (the first 16), RetryInfo when the
-    server can say how long to wait. Long texts are cut, so that the trailers fit.
+    server can say how long to wait, RequestInfo when the call is known. Long texts are cut, so that
+    the trailers fit.
     """
     status = status_pb2.Status(code=error.code.value[0], message=_cut(error.message))
     details = status.details
@@ -39,12 +42,18 @@ def status_of(error: FacetError) -> status_pb2.Status:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
         details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    if request_info is not None:
+        details.add().Pack(request_info)
     return status
 
 
-async def abort_with(context: grpc.aio.ServicerContext[object, object], error: FacetError) -> None:
+async def abort_with(
+    context: grpc.aio.ServicerContext[object, object],
+    error: FacetError,
+    request_info: error_details_pb2.RequestInfo | None = None,
+) -> None:
     """End the call with the failure's status; raises grpc's own abort, never returns."""
-    status = status_of(error)
+    status = status_of(error, request_info)
     await context.abort(error.code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
 
 

@@ -97,11 +97,8 @@ class RedisMediaStore:
             # It may be held, and counted, though it was not stored.
             if holder is not None:
                 with suppress(StoreUnavailableError):
-                    await bounded(
-                        _CALL_SECONDS,
-                        partial(self._drop, key, holder, len(data)),
-                        name="drop_media",
-                    )
+                    drop = partial(self._drop, key, holder, len(data))
+                    await bounded(_CALL_SECONDS, drop, name="drop_media")
             raise
 
     async def get(self, key: str) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +24,7 @@ from facet.simulator.sizing import (
     Sizing,
     measure,
     peak_rate,
+    pod_seconds,
     pods_at_begin,
     sample_of,
     scaled_to,
@@ -100,6 +102,7 @@ def prepare(options: Options, model: PodModel, sizing: Sizing | None = None) -> 
             mix,
             options.ttft_slo_seconds,
             options.seed,
+            most_pods=options.peak_pods or _pods_at_most(source, model, options.seed),
             has_misses="clairvoyant" in options.policies,
         )
     workload = scaled_to(source, sizing, options.peak_pods, options.seed)
@@ -118,6 +121,12 @@ def prepare(options: Options, model: PodModel, sizing: Sizing | None = None) -> 
         requests += 1
         interactive += request.priority is Priority.INTERACTIVE
     return Prepared(setting, sizing, requests, interactive)
+
+
+def _pods_at_most(source: Source, model: PodModel, seed: int) -> int:
+    """What an unscaled load may need at its peak: full pods, and as many again."""
+    workload = source.scaled(1.0, seed)
+    return math.ceil(2 * peak_rate(workload) * pod_seconds(model, sample_of(workload, seed)))
 
 
 def compare(

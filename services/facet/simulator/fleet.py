@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from facet.autoscaler.signals import Phase
-from facet.queue.limits import QueueLimits
+from facet.queue.limits import MAX_WAIT_MS, QueueLimits
 from facet.simulator.faults import Faults
 from facet.simulator.kernel import Kernel
 from facet.simulator.pod import SimulatedPod
@@ -67,6 +67,11 @@ class Fleet:
     def wanted(self, pool: str) -> int:
         """What was asked for last."""
         return self._wanted.get(pool, 0)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any pod holds a request."""
+        return any(pod.held for pod in self.pods.values())
 
     def members(self, pool: str) -> list[SimulatedPod]:
         """Pods of a pool that are not on their way out."""
@@ -181,9 +186,13 @@ class Fleet:
             for request in taken:
                 pod.take(request, now)
             self._reschedule(pod)
-        if not pod.waits and pod.free_sequences > 0:
+        if pod.waits or pod.free_sequences <= 0:
+            return
+        if pod.has_free_seat:
             pod.waits = True
             self._waiters.append(pod)
+        else:
+            self._check_after(pod, MAX_WAIT_MS / 1000)
 
     def _check_after(self, pod: SimulatedPod, seconds: float) -> None:
         if not pod.will_check:

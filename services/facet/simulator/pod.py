@@ -53,6 +53,11 @@ class SimulatedPod:
         return min(1.0, len(self.held) / self._model.max_sequences)
 
     @property
+    def has_free_seat(self) -> bool:
+        """Whether it takes hints; otherwise it asks when a run ends, and once a second."""
+        return len(self.held) < self._model.max_sequences
+
+    @property
     def free_sequences(self) -> int:
         """How many it may claim, as a worker counts: those claimed ahead are among them."""
         if any(request.is_alone for request in self.held.values()):

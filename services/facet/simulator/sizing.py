@@ -20,7 +20,7 @@ ATTAINMENT = 0.99
 """Share of interactive requests whose first token has to come within the SLO."""
 
 _TRIED_PODS = (1, 4, 16, 48)
-_CURVE_AT = 2
+_CURVE_OF = 3
 _USES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
 _TRIAL_REQUESTS = 2_500
 _TRIALS = 5
@@ -97,9 +97,13 @@ def measure(
     slo_seconds: float,
     seed: int,
     *,
+    most_pods: int,
     has_misses: bool = True,
 ) -> Sizing:
-    """Find by trial what fleets serve of a mix of requests; with the share of misses by use."""
+    """Find by trial what fleets serve of a mix of requests; with the share of misses by use.
+
+    Sizes up to the first that is no smaller than `most_pods` are tried, at least two.
+    """
 
     def missed(pods: int, rate: float, most: float = math.inf) -> int:
         workload = steady(requests, rate, _TRIAL_REQUESTS, seed)
@@ -109,7 +113,9 @@ def measure(
     rates: list[float] = []
     each = 1.0 / pod_seconds(model, requests)
     most = (1.0 - ATTAINMENT) * _TRIAL_REQUESTS
-    for pods in _TRIED_PODS:
+    count = 2 + sum(pods < most_pods for pods in _TRIED_PODS[1:-1])
+    tried = _TRIED_PODS[:count]
+    for pods in tried:
         low, high = 0.0, pods * each
         for _ in range(_TRIALS):
             rate = (low + high) / 2
@@ -117,10 +123,10 @@ def measure(
         # What one pod cannot serve within the SLO at any rate is served as well as it can be.
         rates.append(low or pods * each)
     if not has_misses:
-        return Sizing(_TRIED_PODS, rates)
-    pods, rate = _TRIED_PODS[_CURVE_AT], rates[_CURVE_AT]
+        return Sizing(tried, rates)
+    pods, rate = tried[:_CURVE_OF][-1], rates[:_CURVE_OF][-1]
     shares = [missed(pods, use * rate) / _TRIAL_REQUESTS for use in _USES]
-    return Sizing(_TRIED_PODS, rates, _USES, tuple(itertools.accumulate(shares, max)))
+    return Sizing(tried, rates, _USES, tuple(itertools.accumulate(shares, max)))
 
 
 def pod_seconds(model: PodModel, requests: Sequence[Request]) -> float:

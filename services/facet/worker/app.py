@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
 
-from facet.core.logs import configure_logs
+from facet.core.logs import configure_logs, follow_log_level
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.timing import timings
+from facet.core.telemetry.tracing import tracing
 from facet.profiles.refusal import PlanRefusedError
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
@@ -21,6 +24,7 @@ from facet.queue.sharded_queue import sharded_queue
 from facet.queue.store import Store
 from facet.queue.sweeper import Sweeper
 from facet.weights.errors import WeightsError
+from facet.worker.attempt import Telling
 from facet.worker.checkpoints import local_checkpoints
 from facet.worker.claimer import Claimer
 from facet.worker.engine.port import Engine, EngineSettingsError
@@ -71,12 +75,14 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
 
     Errors: EngineSettingsError, WeightsError.
     """
+    levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     _log.info("worker.starting", **settings.effective())
     stopping = asyncio.Event()
     # Before the engine: vLLM's own handlers would abort what runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(cancel_all, (levels,))
         queue = await stack.enter_async_context(
             sharded_queue(store, release=settings.release, model=settings.model)
         )
@@ -100,7 +106,11 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
             await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
-        worker = Worker(settings, queue, media, engine, readiness, measures=measures)
+        # After the engine, whose processes are forked.
+        traced = await stack.enter_async_context(_telling(settings))
+        worker = Worker(
+            settings, queue, media, engine, readiness, measures=measures, telling=traced
+        )
         return await worker.run(stopping)
 
 
@@ -116,13 +126,14 @@ class Worker:
         readiness: Readiness,
         *,
         measures: Measures,
+        telling: Telling,
     ) -> None:
         name = settings.name
         self._drain_seconds = settings.drain_seconds
         self._readiness = readiness
         self._writer = LogWriters(queue, patience_seconds=settings.store_patience_seconds)
         slots = asyncio.Semaphore(engine.capacity)
-        place = Workplace(name, engine, media, slots, measures=measures)
+        place = Workplace(name, engine, media, slots, measures=measures, telling=telling)
         self._runs = Runs(queue, self._writer, place)
         measures.capacity(sequences=engine.capacity, kv_tokens=engine.kv_tokens)
         measures.watch(held=self._runs.__len__, running=engine.running)
@@ -196,6 +207,22 @@ def _failed(ends: set[asyncio.Future[Any]]) -> int:
         if end.done() and not end.cancelled() and (error := end.exception()) is not None:
             _log.error("worker.failed", error=repr(error))
     return 1
+
+
+@asynccontextmanager
+async def _telling(settings: WorkerSettings) -> AsyncIterator[Telling]:
+    identity = {
+        "facet.model": settings.model,
+        "facet.pool": settings.pool,
+        "facet.profile": settings.profile,
+        "facet.worker": settings.name,
+    }
+    resource = {"service.instance.id": settings.name}
+    async with (
+        tracing(settings, "worker", resource) as spans,
+        timings(settings.timing_endpoint, "worker", resource) as told,
+    ):
+        yield Telling(spans, told, identity)
 
 
 async def _before(stopping: asyncio.Event, start: asyncio.Task[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable
 from contextlib import suppress
 
@@ -27,7 +28,8 @@ _log = structlog.get_logger(__name__)
 class Claimer:
     """Takes what the engine can start at once, and `claim_ahead` requests more.
 
-    Those are fetched and rendered meanwhile.
+    Those are fetched and rendered meanwhile. Without a free seat it leaves the hints to workers
+    that have one: what comes would wait here while it could start there.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Claimer:
             if free <= 0 or self._runs.has_suspect:
                 await self._wait(self._runs.ended.wait())
                 continue
+            asked_at = time.monotonic()
             result = await self._claim(free)
             if result is None:
                 continue
@@ -65,10 +68,11 @@ class Claimer:
                 await self._return(result)
                 return
             for claimed in result.claimed:
-                self._runs.start(claimed)
+                self._runs.start(claimed, asked_at)
             if result.claimed:
                 continue
-            if result.may_take_hints:
+            has_free_seat = self._runs.sequences() < self._engine.capacity
+            if result.may_take_hints and has_free_seat:
                 await self._wait_for_work(result.next_check_ms)
             else:
                 await self._wait(self._run_ended(result.next_check_ms))

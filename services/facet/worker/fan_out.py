@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from facet.api.v1 import generation_pb2
 from facet.core.tasks import cancel_all
+from facet.worker.attempt import Attempt
 from facet.worker.candidate import Candidate
 from facet.worker.continuation import Continuation, behind
 from facet.worker.output import Output
@@ -17,8 +18,9 @@ from facet.worker.workplace import Workplace
 class FanOut:
     """Runs what is left of a request's candidates side by side, each in a seat of its own."""
 
-    def __init__(self, generation_id: str, place: Workplace) -> None:
+    def __init__(self, generation_id: str, place: Workplace, attempt: Attempt) -> None:
         self._generation_id = generation_id
+        self._attempt = attempt
         self._place = place
         # Of each candidate in the engine, on the monotonic clock.
         self._progress_at: dict[int, float] = {}
@@ -58,6 +60,8 @@ class FanOut:
     ) -> None:
         async with self._place.slots:
             output.announce(self._place.worker)
+            self._attempt.entered()
+            self._place.occupancy.enter()
             self._progress_at[candidate.index] = time.monotonic()
             steps = self._place.engine.generate(
                 self._generation_id,
@@ -71,10 +75,14 @@ class FanOut:
             try:
                 async with aclosing(steps):
                     async for step in steps:
-                        self._progress_at[candidate.index] = time.monotonic()
+                        now = time.monotonic()
+                        self._progress_at[candidate.index] = now
                         self._place.pulse.steps += 1
                         output.take(candidate, step)
+                        self._attempt.stepped(step, now)
                         if candidate.is_complete:
                             return
             finally:
+                self._attempt.left()
+                self._place.occupancy.leave()
                 del self._progress_at[candidate.index]

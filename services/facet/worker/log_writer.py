@@ -91,6 +91,10 @@ class RunLog:
             for wait in waits:
                 wait.cancel()
 
+    def response(self) -> bytes:
+        """All events of this lease so far, as one serialized response."""
+        return b"".join(entry.response for entry in self._entries)
+
     def lose(self) -> None:
         """The lease does not hold any more: nothing is written from here on."""
         self.lost.set()

@@ -10,6 +10,7 @@ from prometheus_client import Histogram
 from facet.api.v1 import generation_pb2
 from facet.core.telemetry import worker_metrics
 from facet.core.telemetry.metrics import MAX_ADAPTERS, MAX_TENANTS, BoundedLabel
+from facet.core.telemetry.trace_context import current_exemplar
 from facet.queue.values import class_label
 from facet.worker.engine.measures import EngineMeasures
 
@@ -39,7 +40,7 @@ class Measures:
         """An attempt began; only the first tells how long its request waited."""
         if attempt == 1:
             waits = worker_metrics.QUEUE_WAIT.labels(*self._own, class_label(priority))
-            waits.observe(waited_seconds)
+            waits.observe(waited_seconds, current_exemplar())
 
     def resumed(self, way: str) -> None:
         """An attempt goes on with what another logged."""
@@ -51,13 +52,13 @@ class Measures:
 
     def made_tokens(self, first_seconds: float, seconds_per_token: float | None) -> None:
         """The engine made tokens in an attempt; one alone has no rate."""
-        self._first_token.observe(first_seconds)
+        self._first_token.observe(first_seconds, current_exemplar())
         if seconds_per_token is not None:
             self._output_token.observe(seconds_per_token)
 
     def ended(self, priority: int, reason: str, seconds: float) -> None:
         """An attempt ended."""
-        self._attempt.observe(seconds)
+        self._attempt.observe(seconds, current_exemplar())
         worker_metrics.ATTEMPTS.labels(*self._own, class_label(priority), reason).inc()
 
     def used(self, usage: generation_pb2.UsageMetadata, tenant: str, adapter: str) -> None:

@@ -24,7 +24,8 @@ class Output:
     """Decodes what the engine makes of each candidate and logs it.
 
     Call `begin` once, `announce`, `take` for every step until `is_complete`, then `finish`; `fail`
-    at any time instead. `usage` is what the terminal event tells, None unless it was written.
+    at any time instead. `finished` is what the terminal event says, once it is made; `usage` what
+    it tells, None unless it was written.
     """
 
     def __init__(self, claimed: Claimed, log: RunLog) -> None:
@@ -34,6 +35,7 @@ class Output:
         self.usage: generation_pb2.UsageMetadata | None = None
         self._events = EventBuilder(claimed.next_offset, include_thoughts=False)
         self._events.places[0].token_count = count_ids(claimed.token_ids)
+        self.finished: event_pb2.Finished | None = None
         self._candidates: list[Candidate] = []
         self._prompt: Prompt | None = None
         self._last = _NOTHING
@@ -46,6 +48,11 @@ class Output:
         if self._prompt is None:
             raise RuntimeError("begin comes first")
         return self._prompt
+
+    @property
+    def has_prompt(self) -> bool:
+        """Whether `begin` was called."""
+        return self._prompt is not None
 
     @property
     def is_complete(self) -> bool:
@@ -163,6 +170,7 @@ class Output:
     async def _end(
         self, finished: event_pb2.Finished, failure: bytes = b"", *, is_dead_letter: bool = False
     ) -> None:
+        self.finished = finished
         usage = finished.usage
         ending = Ending(
             failure,

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
+from structlog.contextvars import bind_contextvars
 
 from facet.api.queue.v1 import envelope_pb2
 from facet.core.errors import (
@@ -22,8 +23,9 @@ from facet.core.errors import (
 from facet.core.tasks import cancel_all
 from facet.queue.values import Claimed
 from facet.worker import measures
+from facet.worker.attempt import Attempt
 from facet.worker.continuation import Continuation, continuation
-from facet.worker.engine.port import EngineDeadError
+from facet.worker.engine.port import EngineDeadError, Medium
 from facet.worker.fan_out import FanOut
 from facet.worker.log_writer import RunLog
 from facet.worker.media_fetch import fetch_media
@@ -46,7 +48,10 @@ class Stop(Enum):
 class Run:
     """Executes one claim. `execute` is called once; `stop` and the log's `lost` end it early."""
 
-    def __init__(self, claimed: Claimed, log: RunLog, place: Workplace) -> None:
+    def __init__(
+        self, claimed: Claimed, log: RunLog, place: Workplace, asked_at: float | None = None
+    ) -> None:
+        """`asked_at`: when the claim was asked for, on the monotonic clock."""
         self.claimed = claimed
         self.log = log
         self._envelope = envelope_pb2.Envelope()
@@ -55,7 +60,8 @@ class Run:
         self._reason = measures.ENGINE_DIED
         self._output = Output(claimed, log)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        self._fan_out = FanOut(claimed.lease.generation_id, place)
+        self._attempt = Attempt(claimed, place.telling, place.occupancy, asked_at)
+        self._fan_out = FanOut(claimed.lease.generation_id, place, self._attempt)
 
     @property
     def is_in_engine(self) -> bool:
@@ -76,6 +82,8 @@ class Run:
 
         After HAND_BACK everything that the engine made is in the log. Errors: EngineDeadError.
         """
+        lease = self.claimed.lease
+        bind_contextvars(generation_id=lease.generation_id, attempt=self.claimed.attempt)
         work = asyncio.create_task(self._work())
         lost = asyncio.create_task(self.log.lost.wait())
         try:
@@ -87,11 +95,11 @@ class Run:
             await cancel_all([work])
             if self.log.lost.is_set():
                 self._reason = measures.LEASE_LOST
-                _log.info("run.lease_lost", generation_id=self.claimed.lease.generation_id)
+                _log.info("run.lease_lost", generation_id=lease.generation_id)
             elif self._stop.result() is Stop.STALLED:
                 stalled = EngineStalledError("the engine made no progress on this request")
                 self._reason = stalled.reason_name()
-                await self._output.fail(stalled)
+                await self._fail(stalled)
             else:
                 self._reason = measures.HANDED_BACK
                 await self.log.settle()
@@ -99,25 +107,39 @@ class Run:
             await cancel_all([work])
             lost.cancel()
             self._stop.cancel()
-            self._measure()
+            self._end()
 
     async def _work(self) -> None:
         generation_id = self.claimed.lease.generation_id
         try:
             envelope = _read_envelope(self.claimed.envelope, generation_id)
+            self._attempt.begin(envelope)
             await self._generate(envelope)
             self._reason = measures.OK if self._output.usage else measures.LEASE_LOST
         except FacetError as error:
             self._reason = error.reason_name()
             _log.info("run.failed", generation_id=generation_id, reason=error.reason_name())
-            await self._output.fail(error)
+            await self._fail(error)
         except EngineDeadError:
             self._reason = measures.ENGINE_DIED
             raise
         # A fault of ours must not take the other requests with it: this is their supervisor.
         except Exception as error:  # noqa: BLE001
             self._reason = measures.INTERNAL
-            await self._output.fail(_incident(error, generation_id))
+            await self._fail(_incident(error, generation_id))
+
+    async def _fail(self, error: FacetError) -> None:
+        self._attempt.fail(error)
+        await self._output.fail(error)
+
+    def _end(self) -> None:
+        output = self._output
+        prompt = output.prompt if output.has_prompt else None
+        self._attempt.end(
+            self._reason, finished=output.finished, prompt=prompt, response=self.log.response()
+        )
+        with self._attempt.as_current():
+            self._measure()
 
     async def _generate(self, envelope: envelope_pb2.Envelope) -> None:
         engine, request, claimed = self._place.engine, envelope.request, self.claimed
@@ -127,8 +149,9 @@ class Run:
         if claimed.next_offset:
             self._place.measures.resumed(way.value)
         began = time.monotonic()
-        media = await fetch_media(self._place.media, envelope.media)
-        prompt = await engine.render(request, media, envelope.tenant)
+        media = await self._fetch(envelope)
+        with self._attempt.phase("render"):
+            prompt = await engine.render(request, media, envelope.tenant)
         render_seconds = time.monotonic() - began
         self._place.measures.rendered(render_seconds)
         candidates = max(1, request.generation_config.candidate_count)
@@ -141,7 +164,18 @@ class Run:
         )
         if not self._output.is_complete:
             await self._fan_out.run(request, self._output, way)
-        await self._output.finish()
+        with self._attempt.phase("log.finish"):
+            await self._output.finish()
+
+    async def _fetch(self, envelope: envelope_pb2.Envelope) -> list[Medium]:
+        if not envelope.media:
+            return []
+        attributes = {
+            "facet.media.count": len(envelope.media),
+            "facet.media.bytes": sum(item.size_bytes for item in envelope.media),
+        }
+        with self._attempt.phase("media.fetch", attributes):
+            return await fetch_media(self._place.media, envelope.media)
 
     def _measure(self) -> None:
         count, tally = self._place.measures, self._output.tally

@@ -56,10 +56,10 @@ class Runs:
         """Whether one of them must run alone."""
         return any(run.claimed.is_alone for run in self._tasks)
 
-    def start(self, claimed: Claimed) -> None:
-        """Begin to work on a claim."""
+    def start(self, claimed: Claimed, asked_at: float | None = None) -> None:
+        """Begin to work on a claim that was asked for at `asked_at`, on the monotonic clock."""
         log = self._writer.open(claimed.lease, claimed.next_offset)
-        run = Run(claimed, log, self._place)
+        run = Run(claimed, log, self._place, asked_at)
         self._tasks[run] = asyncio.create_task(self._supervise(run))
 
     async def keep(self) -> None:

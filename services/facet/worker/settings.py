@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from facet.core.settings import WeightsSettings, settings_config
-from facet.core.telemetry.settings import TelemetrySettings
+from facet.core.telemetry.settings import Endpoint, TelemetrySettings
 from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.profiles.choice import AUTO
 from facet.queue.store_settings import StoreSettings
@@ -48,6 +48,8 @@ class WorkerSettings(StoreSettings, WeightsSettings, TelemetrySettings):
     """How long events are kept while Redis is away."""
     ready_file: Path | None = None
     """Written when claiming begins, removed when it ends."""
+    timing_endpoint: Endpoint = ""
+    """Where the timing of each attempt goes, likewise: the autoscaler; empty for none."""
     health_listen: str = ""
     """Address host:port of the gRPC health service; empty for none."""
 

@@ -6,8 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 from facet.core.media_store import MediaStore
+from facet.worker.attempt import Telling
 from facet.worker.engine.port import Engine
 from facet.worker.measures import Measures
+from facet.worker.occupancy import Occupancy
 
 
 @dataclass
@@ -30,4 +32,6 @@ class Workplace:
     media: MediaStore
     slots: asyncio.Semaphore
     pulse: Pulse = field(default_factory=Pulse)
+    occupancy: Occupancy = field(default_factory=Occupancy)
+    telling: Telling = field(default_factory=Telling)
     measures: Measures = field(default_factory=Measures)

@@ -57,7 +57,7 @@ async def gateway_process(
         stack.push_async_callback(_end, process)
         line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
         assert line.startswith(b"READY grpc=127.0.0.1:")
-        address = line.decode().strip().removeprefix("READY grpc=")
+        address = line.decode().split()[1].removeprefix("grpc=")
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         queue = RedisQueue.connect(redis_url, release=release, model="nano")
         stack.push_async_callback(queue.close)

@@ -19,6 +19,7 @@ from tests.support.queue_contract import (
     scaling,
     submitting,
     sweeping,
+    telling,
     warming,
     writing,
 )
@@ -121,6 +122,10 @@ class TestInspect(operating.InspectContract):
 
 
 class TestWorkers(operating.WorkerContract):
+    pass
+
+
+class TestTelling(telling.TellingContract):
     pass
 
 

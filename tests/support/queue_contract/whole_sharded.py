@@ -11,6 +11,7 @@ from tests.support.queue_contract import (
     reading,
     sharding,
     sweeping,
+    telling,
     writing,
 )
 
@@ -96,6 +97,10 @@ class TestInspect(sharding.InspectContract):
 
 
 class TestWorkers(operating.WorkerContract):
+    pass
+
+
+class TestTelling(telling.TellingContract):
     pass
 
 

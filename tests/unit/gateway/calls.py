@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from facet.core.telemetry.trace_context import context_of
 from facet.gateway.authenticator import Metadata, Principal
 
 
@@ -19,7 +20,7 @@ class FakeCall:
     ) -> None:
         self.principal = Principal(tenant)
         self.tenant = tenant
-        self.metadata = metadata
+        self.trace = context_of(metadata)
         self.announced: list[str] = []
         self.written: list[bytes] = []
         self.after: list[Callable[[], None]] = []

@@ -23,7 +23,7 @@ from facet.core.media_store import MemoryMediaStore
 from facet.gateway.admin_service import AdminService
 from facet.queue.memory_queue import MemoryQueue
 from facet.queue.values import State
-from facet.queue.views import DeadLetter, DeadLetters
+from facet.queue.views import DeadLetter, DeadLetters, ScalingRecord
 from tests.support.stocked_queue import (
     DEAD,
     FINISHED,
@@ -310,3 +310,26 @@ def test_every_rpc_is_served_when_the_service_is_listed(service: AdminService) -
     [descriptor] = pb.DESCRIPTOR.services_by_name.values()
 
     assert set(service.methods()) == {method.name for method in descriptor.methods}
+
+
+class DecidedQueue(MemoryQueue):
+    """Holds a decision of 2.5 s ago."""
+
+    async def scaling(self) -> ScalingRecord:
+        told = pb.ExplainAutoscalerResponse(blind=True, cost_per_hour=3.0)
+        return ScalingRecord(12_500, 10_000, told.SerializeToString())
+
+
+async def test_the_last_decision_is_told_when_the_autoscaler_is_asked_for() -> None:
+    service = AdminService({"empty": MemoryQueue(), "nano": DecidedQueue()}, MemoryMediaStore())
+
+    told = await service.explain_autoscaler(pb.ExplainAutoscalerRequest(model="nano"), CALL)
+    assert (told.model, told.blind, told.cost_per_hour) == ("nano", True, 3.0)
+    assert told.age.ToMilliseconds() == 2500
+    assert told.decide_time.ToMilliseconds() == 10_000
+
+    told = await service.explain_autoscaler(pb.ExplainAutoscalerRequest(), CALL)
+    assert told.model == "empty"
+    assert not told.HasField("decide_time")
+    with pytest.raises(ModelNotFoundError):
+        await service.explain_autoscaler(pb.ExplainAutoscalerRequest(model="gone"), CALL)

@@ -25,6 +25,9 @@ class FakeContext:
         self.message = ""
         self.info = error_details_pb2.ErrorInfo()
 
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
     async def abort(
         self, code: grpc.StatusCode, message: str, trailers: tuple[tuple[str, bytes], ...]
     ) -> None:

@@ -131,14 +131,32 @@ def test_requests_wait_for_seats_and_for_room_in_the_cache() -> None:
 def test_what_is_claimed_ahead_waits_in_the_pod_for_a_seat() -> None:
     scene = Scene(dataclasses.replace(PLAIN, claim_ahead=2))
     scene.fleet.begin_with(POOL, 1)
-    scene.submit(*(Request(0.0, 100, 10) for _ in range(8)))
+    scene.submit(*(Request(0.0, 100, 100) for _ in range(8)))
     pod = next(iter(scene.fleet.pods.values()))
 
+    assert len(pod.held) == 4
+    scene.run_to(1.5)
     assert len(pod.held) == 6
     assert len(pod.engine) == 4
     assert pod.use == 1.0
-    scene.run_to(30.0)
+    scene.run_to(60.0)
     assert scene.measures.ended_requests == 8
+
+
+def test_a_full_pod_leaves_what_comes_to_one_with_a_free_seat() -> None:
+    scene = Scene(dataclasses.replace(PLAIN, claim_ahead=2))
+    scene.fleet.begin_with(POOL, 2)
+    scene.submit(*(Request(0.0, 100, 500) for _ in range(8)))
+    first, second = scene.fleet.pods.values()
+    assert (len(first.held), len(second.held)) == (4, 4)
+
+    # Both are full: it waits for a second, then it is claimed ahead.
+    late = Request(0.5, 100, 10)
+    scene.run_to(0.5)
+    scene.submit(late)
+    assert scene.queue.has_waiting
+    scene.run_to(2.0)
+    assert not scene.queue.has_waiting
 
 
 def test_work_waits_until_leases_lapse_when_an_engine_fails() -> None:

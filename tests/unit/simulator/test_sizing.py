@@ -31,8 +31,9 @@ def test_the_fewest_pods_are_named_that_serve_a_rate(rate: float, pods: int) -> 
 def test_what_is_measured_is_what_a_fleet_serves_within_the_slo() -> None:
     mix = [Request(0.0, 100, output) for output in (5, 10, 30)]
 
-    sizing = measure(PLAIN, mix, 1.0, 0)
+    sizing = measure(PLAIN, mix, 1.0, 0, most_pods=3)
 
+    assert sizing.pods == (1, 4)
     for pods, rate in zip(sizing.pods, sizing.rates, strict=True):
         assert 0.3 / pod_seconds(PLAIN, mix) < rate / pods <= 1.0 / pod_seconds(PLAIN, mix)
     setting = Setting(PLAIN, steady(mix, sizing.rate(4), 4_000, 7), 4, ttft_slo_seconds=1.0)

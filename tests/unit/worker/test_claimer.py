@@ -139,6 +139,26 @@ async def test_what_comes_later_is_claimed_at_once_when_the_worker_waited() -> N
         await until(lambda: len(runs) == 1, 5)
 
 
+async def test_hints_are_left_to_others_when_no_seat_is_free() -> None:
+    queue = RecordingQueue()
+    await submit_many(queue, 2)
+    async with claiming(queue) as (runs, _, _):
+        await until(lambda: len(queue.claims) == 3 and len(runs) == 2, 5)
+        await submit(queue, "more", envelope("more", request()).SerializeToString())
+        await asyncio.sleep(0)
+        assert len(queue.claims) == 3
+        assert await queue.wait_for_work("idle", 1)
+
+
+async def test_one_more_is_claimed_within_a_second_when_nobody_has_a_free_seat() -> None:
+    queue = RecordingQueue()
+    await submit_many(queue, 2)
+    async with claiming(queue) as (runs, _, _):
+        await until(lambda: len(queue.claims) == 3 and len(runs) == 2, 5)
+        await submit(queue, "more", envelope("more", request()).SerializeToString())
+        await until(lambda: len(runs) == 3, 5)
+
+
 async def test_the_nonce_is_repeated_when_the_reply_was_lost() -> None:
     queue = RecordingQueue()
     queue.lost_replies = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
+from facet.worker.measures import Measures
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from tests.unit.worker.scripted import Bench
@@ -37,5 +38,40 @@ async def test_nothing_is_reported_any_more_when_the_worker_retired() -> None:
         await reporter.retire()
         assert await bench.queue.reports() == []
         assert not await bench.queue.drain_worker("w")
+    finally:
+        await bench.close()
+
+
+async def test_pool_start_and_use_are_told_when_they_are_known() -> None:
+    bench = Bench()
+    runs = Runs(bench.queue, bench.writer, bench.place)
+    measures = Measures("nano", "l4")
+    reporter = Reporter(
+        bench.queue,
+        bench.engine,
+        runs,
+        worker="w",
+        model="nano",
+        measures=measures,
+        profile="fp8",
+    )
+
+    async def reported() -> WorkerReport:
+        await reporter.report()
+        (report,) = await bench.queue.reports()
+        return WorkerReport.FromString(report)
+
+    try:
+        report = await reported()
+        assert (report.pool, report.profile) == ("l4", "fp8")
+        assert not report.HasField("kv_use")
+        assert not report.HasField("tokens_per_step")
+        measures.took("load", 12.5)
+        measures.engine.kv_use(0.25)
+        measures.engine.drafts(2, [2, 2], [2, 1])
+        report = await reported()
+        assert dict(report.start_seconds) == {"load": 12.5}
+        assert (report.kv_use, report.tokens_per_step) == (0.25, 2.5)
+        assert 0 <= report.report_time.seconds - report.start_time.seconds < 10
     finally:
         await bench.close()

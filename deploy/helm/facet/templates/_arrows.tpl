@@ -51,6 +51,8 @@ node, which policies do not cut off. */}}
 - {from: [keda], to: [autoscaler], ports: [8472]}
 {{- end }}
 {{- if $scaled }}
+- {from: [worker], to: [autoscaler], ports: [4317]}
+- {from: [autoscaler], to: [gateway], ports: [{{ include "facet.metricsPort" . }}]}
 # By its Service the API server's port is 443, behind it often 6443.
 - {from: [autoscaler], to: [api-server], ports: [443, 6443]}
 {{- end }}

@@ -7,11 +7,29 @@ http://{{ include "facet.fullname" . }}-collector:4317
 {{- end -}}
 {{- end -}}
 
-{{- define "facet.otelEnv" -}}
-{{- with include "facet.otelEndpoint" . }}
-- name: OTEL_EXPORTER_OTLP_ENDPOINT
+{{/* Settings of a service (root, service): where spans go and which, and where its log level stands. */}}
+{{- define "facet.telemetryEnv" -}}
+{{- $otel := .root.Values.otel -}}
+{{- with include "facet.otelEndpoint" .root }}
+- name: FACET_{{ $.service }}_TRACE_ENDPOINT
   value: {{ . | quote }}
+- name: FACET_{{ $.service }}_TRACE_SAMPLE_RATIO
+  value: {{ $otel.sampleRatio | quote }}
+- name: FACET_{{ $.service }}_TRACE_CONTENT
+  value: {{ $otel.content | quote }}
 {{- end }}
+- name: FACET_{{ .service }}_LOG_LEVEL_FILE
+  value: /etc/facet/log-level/level
+{{- end -}}
+
+{{- define "facet.logLevelMount" -}}
+- {name: log-level, mountPath: /etc/facet/log-level, readOnly: true}
+{{- end -}}
+
+{{/* An operator's, who changes the level of running pods with it. */}}
+{{- define "facet.logLevelVolume" -}}
+- name: log-level
+  configMap: {name: {{ include "facet.fullname" . }}-log-level, optional: true}
 {{- end -}}
 
 {{/* Where every service serves its metrics. */}}

@@ -13,7 +13,7 @@ from facet.autoscaler.policy.learning import Lesson, effort_of, learned
 from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.stabilising import remembered, stabilised
+from facet.autoscaler.policy.stabilising import noticed, remembered, stabilised
 from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
 from facet.queue.values import Priority
@@ -180,12 +180,15 @@ def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
 def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity) -> float | None:
     """The load that the busy sequences show; None while work waits or nothing serves.
 
-    Pods that are less than full are faster, so what is free counts less than what is busy.
+    A request stays the shorter the emptier its pod is: the share of a full pod's rate is
+    u / (g + (1 - g) * u) where the share u of its sequences is busy and the share g of a full
+    batch's residence is left in an empty pod.
     """
     if supply.serving <= 0 or any(each.work.requests > 0 for each in seen.waiting.values()):
         return None
-    free = supply.serving - seen.leased.requests / first.batch
-    return max(0.0, supply.serving - first.slowing(one_request(state.mix)) * free)
+    busy = seen.leased.requests / first.batch / supply.serving
+    slowing = first.slowing(one_request(state.mix))
+    return supply.serving * busy / (slowing + (1 - slowing) * min(1.0, busy))
 
 
 def _size(
@@ -208,7 +211,9 @@ def _size(
         cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
         reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
     given, limits = stabilised(wanted, history, settings)
+    there = sum(1 for pod in seen.pods if pod.phase is not Phase.TERMINATING)
+    asked, noticing = noticed(given, there, settings)
     apart = settings.interval_seconds / 2
     history = remembered(history, Sized(seen.now, wanted, given, given), seen.now - horizon, apart)
     state = replace(state, history=history, last_size=given)
-    return given, state, (*reasons, *limits)
+    return asked, state, (*reasons, *limits, *noticing)

@@ -22,6 +22,8 @@ _EFFORT_MEMORY = 2.0
 """Memory of the effort, in horizons: a few hundred times what a request stays."""
 _MOST_EFFORT = 2.0
 """Coefficients that are further off are a fault, which the margin and people have to see."""
+_TRACE = 1e-6
+"""Fewer requests than these are none: silence leaves what is known of requests as it is."""
 _FULL = 1 / 2
 """Share of the decision interval that arrivals are gathered for: decisions may be pushed, too."""
 
@@ -58,14 +60,16 @@ def learned(
     seconds, served = gathered.seconds, gathered.served
     kept = math.exp(-seconds / (_MIX_MEMORY * horizon_seconds))
     kept_outputs = math.exp(-seconds / (_OUTPUT_MEMORY * horizon_seconds))
+    state = replace(state, gathered=Gathered())
+    if served.requests < _TRACE:
+        kept = kept_outputs = 1.0
     state = replace(
         state,
-        gathered=Gathered(),
         mix=state.mix.scaled(kept) + served,
         urgent=state.urgent.scaled(kept) + gathered.urgent,
         recent=state.recent.scaled(kept_outputs) + served,
     )
-    if state.recent.requests > 0:
+    if state.recent.requests >= _TRACE:
         mean = state.recent.output_tokens / state.recent.requests
         served = replace(served, output_tokens=served.requests * mean)
     rate = first.pod_seconds(served) / seconds

@@ -20,6 +20,9 @@ _PLANNED_MISSES = 0.5
 _LEAST_WAIT = 0.1
 """Share of a TTFT SLO that may be waited, where the prompt alone takes more than the rest."""
 
+_TRACE = 1e-6
+"""Fewer requests than these tell nothing of the mean one."""
+
 
 @dataclass(frozen=True)
 class Supply:
@@ -128,7 +131,7 @@ def _wait(slo_seconds: float, prompt_seconds: float) -> float:
 
 def one_request(mix: Work) -> Work:
     """The mean request of a mix."""
-    return mix.scaled(1 / mix.requests) if mix.requests > 0 else mix
+    return mix.scaled(1 / mix.requests) if mix.requests > _TRACE else Work()
 
 
 def _pod_seconds(

@@ -56,7 +56,8 @@ class PolicySettings:
     `head_room` is capacity kept free beyond what is needed, as a share of it: it buys flash crowds.
     `max_cost_per_hour` 0 is no cap. `idle_seconds` without any work lead to the minimum, which may
     be zero. Within one start-up time the size grows to at most `1 + max_surge` times the smallest
-    it had, and falls by at most the share `max_shrink` of the largest.
+    it had, and falls by at most the share `max_shrink` of the largest. A writer of replicas that
+    ignores changes of up to the share `tolerance`, as an HPA does, is asked for just more.
 
     Errors: ValueError when the minimum of the pools costs more than the cap, or bounds cross.
     """
@@ -70,6 +71,7 @@ class PolicySettings:
     max_cost_per_hour: float = 0.0
     max_surge: float = 9.0
     max_shrink: float = 0.9
+    tolerance: float = 0.1
 
     def __post_init__(self) -> None:
         if not self.pools:

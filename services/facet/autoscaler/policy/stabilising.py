@@ -38,6 +38,15 @@ def stabilised(
     return size, tuple(reasons)
 
 
+def noticed(size: int, there: int, settings: PolicySettings) -> tuple[int, tuple[Reason, ...]]:
+    """A growth that the writer of replicas does not ignore, `there` being what it has."""
+    most_ignored = math.floor(there * (1 + settings.tolerance))
+    if not there < size <= most_ignored:
+        return size, ()
+    numbers = {"wanted": size, "there": there, "asked": most_ignored + 1}
+    return most_ignored + 1, (Reason(Cause.TOLERANCE, numbers=numbers),)
+
+
 def remembered(
     history: Sequence[Sized], size: Sized, since_seconds: float, apart_seconds: float
 ) -> tuple[Sized, ...]:

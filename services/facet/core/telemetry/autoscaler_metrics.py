@@ -31,13 +31,15 @@ DECISION_AGE = AUTOSCALER.gauge(
     mode="livemax",
 )
 DECISIONS = AUTOSCALER.counter(
-    "facet_autoscaler_decisions_total", "Decisions that this replica took.", ("blind",)
+    "facet_autoscaler_decisions_total",
+    "Decisions that this replica took: decided, or blind.",
+    ("result",),
 )
 REASONS = AUTOSCALER.counter(
     "facet_autoscaler_reasons_total",
-    "Reasons of its decisions, by cause as docs/autoscaling.md lists them; pool is empty for all "
+    "Reasons of its decisions, as docs/autoscaling.md lists them; pool is empty for all "
     "pools together.",
-    ("pool", "cause"),
+    ("pool", "reason"),
 )
 DESIRED = AUTOSCALER.gauge(
     "facet_autoscaler_desired_replicas", "Pods that the last decision wants.", ("pool",)
@@ -50,7 +52,7 @@ PODS = AUTOSCALER.gauge(
 SIGNAL_AGE = AUTOSCALER.gauge(
     "facet_autoscaler_signal_age_seconds",
     "Age of each signal at the last decision; NaN for one that was never read.",
-    ("signal",),
+    ("what",),
 )
 STARTUP = AUTOSCALER.gauge(
     "facet_autoscaler_startup_seconds",
@@ -61,7 +63,7 @@ COEFFICIENT = AUTOSCALER.gauge(
     "facet_autoscaler_service_seconds",
     "Service times that are counted with: prefill_base, prefill_token_text, prefill_token_image, "
     "prefill_token_audio, prefill_token_video (of a token), step_base, step_sequence.",
-    ("pool", "of"),
+    ("pool", "what"),
 )
 TOKENS_PER_STEP = AUTOSCALER.gauge(
     "facet_autoscaler_tokens_per_step", "Tokens that a step brings a sequence.", ("pool",)

@@ -26,7 +26,8 @@ class Foreign(Collector):
     def __init__(self, origin: CollectorRegistry, prefix: str, *, renames: bool) -> None:
         """`prefix` is what their names begin with.
 
-        With `renames` they get `_` for the colons that Prometheus keeps for its rules.
+        With `renames` they get `_` for the colons that Prometheus keeps for its rules, and lose a
+        `_total` that is not a counter's.
         """
         self._origin = origin
         self._prefix = prefix
@@ -45,8 +46,13 @@ class Foreign(Collector):
 
 
 def _renamed(family: Metric) -> Metric:
-    renamed = Metric(family.name.replace(":", "_"), family.documentation, family.type)
+    name = family.name.replace(":", "_")
+    if family.type != "counter":
+        # Only counters may be called that; vLLM has a histogram that is.
+        name = name.removesuffix("_total")
+    renamed = Metric(name, family.documentation, family.type)
     renamed.samples = [
-        sample._replace(name=sample.name.replace(":", "_")) for sample in family.samples
+        sample._replace(name=name + sample.name.removeprefix(family.name))
+        for sample in family.samples
     ]
     return renamed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from facet.core.settings import ServiceSettings
+
+Endpoint = Annotated[str, Field(pattern=r"^((https?://)?[^/]+:\d{1,5}/?)?$")]
 
 
 class TelemetrySettings(ServiceSettings):
@@ -15,3 +18,17 @@ class TelemetrySettings(ServiceSettings):
     metrics_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
     """Address `host:port` where HTTP serves `/metrics` for Prometheus and `/health`, without TLS
     and without a key; port 0 takes a free one. Empty serves none."""
+
+    trace_endpoint: Endpoint = ""
+    """Where spans go: OTLP over gRPC, `[http(s)://]host:port`; empty sends none. https takes the
+    CAs of the OTEL_EXPORTER_OTLP_* variables."""
+
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the traces that are kept where the caller has not decided. Those with an error are
+    kept besides."""
+
+    trace_content: bool = False
+    """Whether prompts and answers are recorded in spans."""
+
+    log_level_file: Path | None = None
+    """A file that holds a level; while it does, that one is in force instead of `log_level`."""

@@ -53,6 +53,10 @@ TOKENS = WORKER.counter(
     "(text, image, audio, video), `output` as text or thought.",
     (*_OWN, "tenant", "adapter", "modality", "direction"),
 )
+TIMINGS_DROPPED = WORKER.counter(
+    "facet_worker_timings_dropped_total",
+    "Timing spans that were not sent to the autoscaler, for being above the rate.",
+)
 RESUMES = WORKER.counter(
     "facet_worker_resumes_total",
     "Attempts that went on with what an earlier one had logged: exact, repeat (ran again and left "

@@ -31,7 +31,7 @@ _SMALL_STEPS = 12
 
 _WINDOWS = (1, 4, 12, 24)
 """Parts of the time over which a pod is taken away, widest first."""
-_LARGE_REQUESTS = 2_000_000
+_LARGE_REQUESTS = 1_000_000
 """Requests that may be simulated to improve a large schedule."""
 
 Tell = Callable[[str], None]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from facet.simulator.scaling.port import POOL, Cluster
 
+_LAST_SECONDS = 1.0
+"""How often the last pod is tried to be done without."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -87,19 +90,15 @@ class Scheduled:
                 at_zero += 1
             else:
                 changes.append((max(0.0, at - schedule.cold_start_seconds), 1))
-            # The last pods stay until all is served.
+            # The last pods of the load stay until all is served.
             if end < len(schedule.ready):
                 changes.append((until, -1))
         cluster.fleet.begin_with(POOL, at_zero)
         for at, change in sorted(changes):
-            cluster.kernel.at(at, _change(cluster, change))
+            cluster.kernel.at(at, _Change(cluster, change))
 
     def woken(self) -> None:
         """See `Scaler.woken`."""
-
-
-def _change(cluster: Cluster, by: int) -> _Change:
-    return _Change(cluster, by)
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,13 @@ class _Change:
     by: int
 
     def __call__(self) -> None:
-        self.cluster.resize(POOL, self.cluster.fleet.wanted(POOL) + self.by)
+        cluster = self.cluster
+        wanted = cluster.fleet.wanted(POOL) + self.by
+        if wanted == 0 and (cluster.queue.has_waiting or cluster.fleet.has_work):
+            # The last pod stays until all is served.
+            cluster.kernel.after(_LAST_SECONDS, self)
+        else:
+            cluster.resize(POOL, wanted)
 
 
 def lowered(schedule: Schedule, begin: int, end: int, by: int) -> Schedule:

@@ -55,6 +55,19 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True)
+class EngineTimes:
+    """What the engine itself measured of one candidate so far, in seconds.
+
+    It waited in the engine's own queue, was prefilled to its first id, and decoded from there on.
+    """
+
+    queue_seconds: float
+    prefill_seconds: float
+    decode_seconds: float
+    preemptions: int = 0
+
+
+@dataclass(frozen=True)
 class Step:
     """New ids of one request, usually those of one engine step.
 
@@ -62,7 +75,7 @@ class Step:
     a whole request they equal the engine's own counters, where the engine ended the request itself
     (the last step may carry a negative correction).
     `finish` is set on the last step, which may bring no id. `cached_prompt_tokens` is set on the
-    first step.
+    first step, `engine_times` on the first and the last one where the engine tells them.
     """
 
     token_ids: tuple[int, ...]
@@ -71,6 +84,7 @@ class Step:
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     cached_prompt_tokens: int = 0
+    engine_times: EngineTimes | None = None
 
 
 @dataclass(frozen=True)

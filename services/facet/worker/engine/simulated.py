@@ -12,8 +12,9 @@ import asyncio
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import ContextExceededError, EngineFailedError
@@ -21,7 +22,14 @@ from facet.core.models import ModelCard
 from facet.worker.engine.conversation import media_paths, tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
 from facet.worker.engine.measures import EngineMeasures
-from facet.worker.engine.port import Decoder, EngineFinish, Medium, Prompt, Step
+from facet.worker.engine.port import (
+    Decoder,
+    EngineFinish,
+    EngineTimes,
+    Medium,
+    Prompt,
+    Step,
+)
 from facet.worker.engine.simulated_model import Shape, SimulatedModel
 from facet.worker.engine.simulated_vocabulary import (
     END,
@@ -160,10 +168,14 @@ class SimulatedEngine:
         held = tokens = prompt.token_count + len(emitted)
         self._hold(held)
         try:
+            began_at = time.monotonic()
             await asyncio.sleep(tokens / self._options.prefill_tokens_per_second)
             position, drafted = len(emitted), 0
             while position < limit:
                 step = await self._step(model, position, limit, drafted, faults)
+                if not drafted:
+                    times = EngineTimes(0.0, time.monotonic() - began_at, 0.0)
+                    step = replace(step, engine_times=times)
                 self._hold(len(step.token_ids))
                 held += len(step.token_ids)
                 yield step

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facet.core.errors import EngineFailedError
-from facet.worker.engine.port import EngineFinish, Step, TokenLogprob
+from facet.worker.engine.port import EngineFinish, EngineTimes, Step, TokenLogprob
 from facet.worker.engine.speculation import SpeculationCounter
 
 
@@ -33,6 +33,19 @@ def step_of(output: Any, counter: SpeculationCounter, tokenizer: Any, top: int |
         drafted_tokens=drafted,
         accepted_tokens=accepted,
         cached_prompt_tokens=(output.num_cached_tokens or 0) if is_first else 0,
+        engine_times=_times(output.metrics) if is_first or finish is not None else None,
+    )
+
+
+def _times(stats: Any | None) -> EngineTimes | None:
+    """Of vLLM's RequestStateStats, whose moments are on the engine's monotonic clock."""
+    if stats is None or not stats.first_token_ts:
+        return None
+    return EngineTimes(
+        queue_seconds=stats.scheduled_ts - stats.queued_ts,
+        prefill_seconds=stats.first_token_ts - stats.scheduled_ts,
+        decode_seconds=stats.last_token_ts - stats.first_token_ts,
+        preemptions=stats.num_preemptions,
     )
 
 

@@ -94,8 +94,13 @@ def test_size_is_not_lowered_when_the_queue_is_empty_and_work_runs() -> None:
 
 def test_size_follows_a_steady_load_with_little_room_when_it_lasts() -> None:
     cluster = Cluster(settings(), ready=40)
-    for _ in range(300):
-        decision = cluster.step(arrived=_rate(30), leased=30 * 16)
+    timely: Reading[Mapping[Priority, Latency]] = Reading(
+        {Priority.INTERACTIVE: Latency(within_slo=1.0)}
+    )
+    for _ in range(400):
+        cluster.now += INTERVAL
+        seen = signals(cluster.now, cluster.pods(), arrived=_rate(30), leased=30 * 16)
+        decision = cluster.take(replace(seen, latency=timely))
     assert 30 <= decision.total <= 34
 
 

@@ -54,3 +54,13 @@ def test_what_is_simulated_costs_what_was_computed(schedule: Schedule) -> None:
     measures = Simulation(setting, Scheduled(schedule)).run()
 
     assert measures.pod_hours * 3600 == pytest.approx(schedule.pod_seconds())
+
+
+def test_the_last_pod_stays_until_all_is_served() -> None:
+    setting = Setting(PLAIN, workload([(19.0, 100, 200)] * 6, 60.0), 1, 20.0)
+
+    measures = Simulation(setting, Scheduled(_schedule(1, 1, 0, 0, 0, 0, initial=1))).run()
+
+    assert measures.ended_requests == 6
+    # Two batches of a bit less than 20 s, from 19 s on.
+    assert 45 < measures.pod_hours * 3600 < 60

@@ -45,7 +45,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Write:
-    """One write that was done: by whom (see `kubeconfig`), what, and when on the monotonic clock."""
+    """One write that was done: by whom (see `kubeconfig`), what, and when (monotonic)."""
 
     who: str
     method: str

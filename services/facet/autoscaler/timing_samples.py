@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import asdict, dataclass
 
 from facet.autoscaler.coefficients import TimingSample
 from facet.autoscaler.work import Modality
+from facet.core.telemetry.autoscaler_metrics import TIMINGS_DROPPED
 
 MAX_WAITING = 500
 """Samples that wait for the store; the oldest of more are dropped."""
@@ -37,23 +37,27 @@ class PoolSample:
 
 
 class WaitingSamples:
-    """What was received and not handed over yet; bounded. `dropped` counts what was too much."""
+    """What was received and not handed over yet; bounded: the oldest are dropped, and counted."""
 
     def __init__(self, most: int = MAX_WAITING) -> None:
-        self._samples: deque[PoolSample] = deque(maxlen=most)
-        self.dropped = 0
+        self._most = most
+        self._samples: list[PoolSample] = []
 
     def add(self, sample: PoolSample) -> None:
         """Take one."""
-        self.dropped += len(self._samples) == self._samples.maxlen
         self._samples.append(sample)
+        if len(self._samples) > self._most:
+            self._keep(self._samples)
 
     def take(self) -> list[PoolSample]:
         """All; they are gone then."""
-        taken = list(self._samples)
-        self._samples.clear()
+        taken, self._samples = self._samples, []
         return taken
 
     def put_back(self, samples: list[PoolSample]) -> None:
         """What could not be handed over waits again, before what came since."""
-        self._samples.extendleft(reversed(samples[-(self._samples.maxlen or 0) :]))
+        self._keep([*samples, *self._samples])
+
+    def _keep(self, samples: list[PoolSample]) -> None:
+        TIMINGS_DROPPED.inc(max(len(samples) - self._most, 0))
+        self._samples = samples[-self._most :]

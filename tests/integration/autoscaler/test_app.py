@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,12 @@ import pytest
 from facet.api.externalscaler import external_scaler_service_pb2 as pb
 from facet.api.externalscaler.external_scaler_service_pb2_grpc import ExternalScalerStub
 from facet.core.health_probe import is_serving
+from facet.queue.scaling import RedisScalingMemory
 from tests.support.authority import Authority, SecretVolume
 from tests.support.autoscaler_process import autoscaler, pools_file
+from tests.support.conditions import until
 from tests.support.kubernetes_api import KubernetesServer
-from tests.support.redis_server import free_port
+from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -156,3 +161,68 @@ def test_start_is_refused_in_one_line_when_a_setting_is_wrong(
     assert done.stderr.splitlines()[-1].startswith(f"facet autoscaler: {told.format(port=port)}"), (
         done.stderr
     )
+
+
+async def test_it_decides_and_tells_until_sigterm_when_it_has_pools(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    release = secrets.token_hex(8)
+    settings = {
+        "redis_url": redis_server.url,
+        "release": release,
+        "pools_file": pools_file(tmp_path, [{"name": "l4", "min": 1, "max": 4}]),
+        "listen": "127.0.0.1:0",
+        "metrics_listen": "127.0.0.1:0",
+        "decision_seconds": "0.2",
+    }
+    memory = RedisScalingMemory.connect(redis_server.url, release=release, model="nano")
+    with autoscaler(**settings) as (process, addresses):
+
+        async def is_told() -> bool:
+            url = f"http://{addresses['metrics']}/metrics"
+            page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read())
+            lines = page.decode().splitlines()
+            wanted = {
+                'facet_autoscaler_desired_replicas{pool="l4"} 1.0',
+                "facet_autoscaler_leading 1.0",
+                "facet_autoscaler_blind 0.0",
+            }
+            return wanted <= set(lines)
+
+        await until(is_told, seconds=10)
+        assert await memory.lead("another", 1000) == 0
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 10) == 0
+        # It left the lead at once.
+        assert await memory.lead("another", 1000) == 2
+    await memory.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"pools": [{"name": "a", "min": 3, "max": 2}]}', "pool a: min_pods must be"),
+        ("nothing", "no JSON"),
+    ],
+)
+def test_start_is_refused_in_one_line_when_the_pools_are_wrong(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "pools.json"
+    file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "facet.autoscaler"],
+        env=os.environ
+        | {
+            "FACET_AUTOSCALER_POOLS_FILE": str(file),
+            "FACET_AUTOSCALER_LISTEN": "127.0.0.1:0",
+            "FACET_AUTOSCALER_LOG_LEVEL": "ERROR",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert told in done.stderr.splitlines()[-1]

@@ -11,6 +11,7 @@ from facet.autoscaler.queue_reading import Counters
 from facet.autoscaler.startup_times import StartupTimes
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.autoscaler.work import Modality
+from facet.core.telemetry.autoscaler_metrics import TIMINGS_DROPPED
 from facet.queue.values import Priority
 
 pytestmark = pytest.mark.unit
@@ -59,13 +60,24 @@ def test_a_sample_is_refused_when_nobody_wrote_it(data: bytes) -> None:
 
 
 def test_the_oldest_are_dropped_when_too_many_wait() -> None:
+    before = _dropped()
     waiting = WaitingSamples(most=3)
     for name in "abcd":
         waiting.add(PoolSample(name, SAMPLE))
-    assert waiting.dropped == 1
+    assert _dropped() == before + 1
     taken = waiting.take()
     assert [each.pool for each in taken] == ["b", "c", "d"]
     assert waiting.take() == []
     waiting.add(PoolSample("e", SAMPLE))
     waiting.put_back(taken[1:])
     assert [each.pool for each in waiting.take()] == ["c", "d", "e"]
+    for name in "fgh":
+        waiting.add(PoolSample(name, SAMPLE))
+    waiting.put_back(taken)
+    assert [each.pool for each in waiting.take()] == ["f", "g", "h"]
+    assert _dropped() == before + 4
+
+
+def _dropped() -> float:
+    (family,) = TIMINGS_DROPPED.collect()
+    return family.samples[0].value

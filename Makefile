@@ -89,11 +89,12 @@ format: setup-dev ## Rewrite Python and proto files in the house format
 	@.venv/bin/buf format -w protos
 type: setup-dev ## mypy --strict over sources and tests
 	@$(VENV_PYTHON) -m mypy
-gen: setup-dev ## Generate anew: stubs from protos/, docs/metrics.md; profiles, README and golden renders of the chart
+gen: setup-dev ## Generate anew: stubs from protos/, docs/metrics.md; profiles, dashboards, README and golden renders of the chart
 	@$(VENV_PYTHON) -m tools.gen
 	@$(VENV_PYTHON) -m tools.chart_profiles
 	@$(VENV_PYTHON) -m tools.chart_readme
 	@$(VENV_PYTHON) -m tools.metrics_doc
+	@$(VENV_PYTHON) -m tools.dashboards
 	@$(VENV_PYTHON) -m tools.golden
 lock: setup-dev ## Resolve the lock files anew, keeping pins that still fit
 	@$(VENV_PYTHON) -m tools.locks

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tools import chart_profiles, chart_readme, gen, golden, helm, metrics_doc
 from tools.checks import ROOT, Check, run_checks
+from tools.dashboards import files as dashboards
 from tools.docs_check import doc_problems
 from tools.lint import structure_checks
 from tools.lock_check import lock_problems
@@ -52,6 +53,7 @@ def main() -> int:
             Check("locks fit pyproject.toml", lambda: "\n".join(lock_problems(ROOT)), "make lock"),
             Check("chart: profiles", chart_profiles.differences, "make gen"),
             Check("chart: README", chart_readme.differences, "make gen"),
+            Check("chart: dashboards", dashboards.differences, "make gen"),
             Check("docs: metrics", metrics_doc.differences, "make gen"),
             Check("chart: helm lint --strict", helm.lint),
             Check("chart: golden renders", golden.differences, "make gen"),

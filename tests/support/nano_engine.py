@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from facet import nano
@@ -14,24 +15,30 @@ from facet.profiles.catalogue import NANO_CPU
 from facet.profiles.choice import with_overrides
 from facet.profiles.machine import Machine, exactly
 from facet.profiles.planner import plan
-from facet.profiles.profile import GIB
+from facet.profiles.profile import GIB, DepthByBatch
+from facet.worker.engine.measures import EngineMeasures
 from facet.worker.engine.port import Medium, Step
 from facet.worker.engine.vllm_process import prepare_environment
 
 
 @asynccontextmanager
-async def nano_engine() -> AsyncIterator[Any]:
+async def nano_engine(
+    depth_by_batch: DepthByBatch = NANO_CPU.engine.depth_by_batch,
+    measures: EngineMeasures | None = None,
+) -> AsyncIterator[Any]:
     """A started engine with MTP (K = 3) and four seats; the environment is put back at the end."""
     before = dict(os.environ)
     prepare_environment(cpu_threads=1)
     from facet.worker.engine.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415
 
+    profile = with_overrides(NANO_CPU, sequences=4)
+    depths = replace(profile.engine, depth_by_batch=depth_by_batch)
     options = VllmOptions(
         target_dir=nano.TARGET_DIR,
         drafter_dir=nano.DRAFTER_DIR,
-        plan=plan(with_overrides(NANO_CPU, sequences=4), Machine(ram=exactly(6 * GIB))),
+        plan=plan(replace(profile, engine=depths), Machine(ram=exactly(6 * GIB))),
     )
-    engine = VllmEngine(options, NANO)
+    engine = VllmEngine(options, NANO, measures)
     await engine.start()
     yield engine
     await engine.stop()

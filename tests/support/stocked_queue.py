@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from facet.api.queue.v1.log_pb2 import WorkerReport
+from facet.api.queue.v1.log_pb2 import SpeculationReport, WorkerReport
 from facet.api.v1.event_pb2 import Event, Finished, Resumed, Started, TextDelta
 from facet.api.v1.generation_pb2 import (
     FINISH_REASON_STOP,
@@ -116,4 +116,5 @@ def _report() -> WorkerReport:
         name=WORKER, model="nano", fingerprint="print-1", running=1, capacity=4, context_tokens=4096
     )
     report.report_time.GetCurrentTime()
+    report.speculation.CopyFrom(SpeculationReport(healthy=False, acceptance=0.12, floor=0.3))
     return report

@@ -13,7 +13,16 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from tools.deploy_check import access, arrows, pods, references, settings, sources, values_schema
+from tools.deploy_check import (
+    access,
+    arrows,
+    monitoring,
+    pods,
+    references,
+    settings,
+    sources,
+    values_schema,
+)
 from tools.deploy_check.outcome import Outcome, guarded, unmet
 from tools.deploy_check.renders import Render, all_renders
 from tools.deploy_check.schemas import check_schemas
@@ -59,6 +68,8 @@ def checks(renders: Callable[[], list[Render]]) -> Mapping[str, Callable[[], Out
         "access": access.check_access,
         "network": arrows.check_network,
         "settings": settings.check_settings,
+        "rules": monitoring.check_rules,
+        "dashboards": monitoring.check_dashboards,
     }
     return of_files | {
         name: lambda check=check: check(renders()) for name, check in of_renders.items()

@@ -41,6 +41,7 @@ def worker(report: WorkerReport) -> admin_service_pb2.Worker:
         draining=report.draining,
         report_time=report.report_time,
         fingerprint=report.fingerprint,
+        speculation=_speculation(report) if report.HasField("speculation") else None,
     )
 
 
@@ -148,6 +149,15 @@ def usage_record(model: str, record: UsageRecord) -> admin_service_pb2.UsageReco
         attempts=record.attempts,
         usage=usage,
         is_estimate=not record.usage and record.attempts > 0,
+    )
+
+
+def _speculation(report: WorkerReport) -> admin_service_pb2.WorkerSpeculation:
+    told = report.speculation
+    return admin_service_pb2.WorkerSpeculation(
+        healthy=told.healthy,
+        acceptance=told.acceptance if told.HasField("acceptance") else None,
+        floor=told.floor,
     )
 
 

@@ -63,8 +63,9 @@ class EngineArguments:
     a length, shortened down to `min_context_tokens` where memory is short. `typical_tokens` is the
     length at which `max_sequences` running sequences are counted. `batched_tokens` are the sizes of
     an engine step that are tried, largest first. `kv_dtypes` are tried in order.
-    `depth_by_batch` covers batches up to `max_sequences`. `quantization` is vLLM's, where it
-    quantizes weights while it loads them.
+    `depth_by_batch` covers batches up to `max_sequences`. `acceptance_floor` is the share of
+    drafted tokens, from 0 to 1, below which a worker says that speculation is amiss. `quantization`
+    is vLLM's, where it quantizes weights while it loads them.
     """
 
     context_tokens: int
@@ -75,6 +76,7 @@ class EngineArguments:
     batched_tokens: tuple[int, ...]
     kv_dtypes: tuple[KvDtype, ...]
     depth_by_batch: DepthByBatch
+    acceptance_floor: float
     enforce_eager: bool = False
     load_format: str = "auto"
     quantization: str | None = None

@@ -17,6 +17,7 @@ from facet.core.models import ModelCard
 from facet.core.tasks import cancel_all
 from facet.core.telemetry.timing import timings
 from facet.core.telemetry.tracing import tracing
+from facet.profiles.machine import Machine
 from facet.profiles.refusal import PlanRefusedError
 from facet.queue.media import RedisMediaStore
 from facet.queue.port import Queue
@@ -27,7 +28,7 @@ from facet.weights.errors import WeightsError
 from facet.worker.attempt import Telling
 from facet.worker.checkpoints import local_checkpoints
 from facet.worker.claimer import Claimer
-from facet.worker.engine.port import Engine, EngineSettingsError
+from facet.worker.engine.port import Engine, EngineDeadError, EngineSettingsError
 from facet.worker.engines import UnknownModelError, find_card, make_engine
 from facet.worker.health import Readiness
 from facet.worker.log_writers import LogWriters
@@ -36,6 +37,7 @@ from facet.worker.planning import profile_of, this_machine
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
+from facet.worker.speculation_gate import SpeculationGate
 from facet.worker.telling import telling, timed
 from facet.worker.watchdog import Watchdog
 from facet.worker.workplace import Workplace
@@ -67,13 +69,15 @@ def main() -> None:
         sys.exit(_CANNOT_FIT)
     except (UnknownModelError, EngineSettingsError, WeightsError) as error:
         sys.exit(f"settings: {error}")
+    except EngineDeadError as error:
+        sys.exit(f"engine: {error}")
     sys.exit(exit_code)
 
 
 async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
-    Errors: EngineSettingsError, WeightsError.
+    Errors: EngineSettingsError, WeightsError; EngineDeadError before it serves.
     """
     levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     _log.info("worker.starting", **settings.effective())
@@ -106,10 +110,16 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
             await _before(stopping, asyncio.create_task(engine.start()))
         if stopping.is_set():
             return 0
+        gate = await _gate(settings, engine, measures, stopping)
+        if stopping.is_set():
+            return 0
         # After the engine, whose processes are forked.
         traced = await stack.enter_async_context(_telling(settings))
         worker = Worker(
-            settings, queue, media, engine, readiness, measures=measures, telling=traced
+            *(settings, queue, media, engine, readiness),
+            measures=measures,
+            telling=traced,
+            gate=gate,
         )
         return await worker.run(stopping)
 
@@ -127,6 +137,7 @@ class Worker:
         *,
         measures: Measures,
         telling: Telling,
+        gate: SpeculationGate | None,
     ) -> None:
         name = settings.name
         self._drain_seconds = settings.drain_seconds
@@ -141,6 +152,9 @@ class Worker:
         self._claimer = Claimer(
             queue, engine, self._runs, worker=name, claim_ahead=settings.claim_ahead
         )
+        self._gate = gate
+        if gate is not None:
+            measures.watch_speculation(gate)
         self._reporter = Reporter(
             queue,
             engine,
@@ -149,6 +163,7 @@ class Worker:
             model=settings.model,
             measures=measures,
             profile=settings.profile,
+            speculation=gate,
         )
         self._sweeper = Sweeper(queue)
 
@@ -164,6 +179,8 @@ class Worker:
                 self._sweeper.run(),
             )
         ]
+        if self._gate is not None:
+            loops.append(asyncio.create_task(self._gate.keep_told(self._readiness.set_note)))
         claiming = asyncio.create_task(self._claimer.run())
         asked = asyncio.create_task(self._stop_asked(stopping))
         try:
@@ -207,6 +224,24 @@ def _failed(ends: set[asyncio.Future[Any]]) -> int:
         if end.done() and not end.cancelled() and (error := end.exception()) is not None:
             _log.error("worker.failed", error=repr(error))
     return 1
+
+
+async def _gate(
+    settings: WorkerSettings, engine: Engine, measures: Measures, stopping: asyncio.Event
+) -> SpeculationGate | None:
+    """After its self-test; None where nothing is drafted. Errors: EngineDeadError."""
+    planned = profile_of(settings, Machine()).engine
+    if not planned.speculative_tokens:
+        return None
+    gate = SpeculationGate(planned.acceptance_floor)
+    testing = asyncio.create_task(gate.self_test(engine))
+    try:
+        with timed(measures, "self_test"):
+            await _before(stopping, testing)
+    finally:
+        await cancel_all((testing,))
+    measures.engine.watch_drafts(gate.count)
+    return gate
 
 
 @asynccontextmanager

@@ -10,11 +10,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 LIVENESS = "liveness"
 """Health service that says SERVING as long as the process answers, also while it drains."""
 
+SPECULATION = "speculation"
+"""Health service that says NOT_SERVING while there is a note on drafts."""
+
 
 class Readiness:
     """`set` turns it on and off. `file` and `listen` are optional ways to show it.
 
-    At `listen` the health service "" tells readiness, `LIVENESS` that the process works.
+    At `listen` the health service "" tells readiness, `LIVENESS` that the process works. `note`
+    says what is amiss while requests are claimed all the same, and `SPECULATION` that it does.
     """
 
     def __init__(self, file: Path | None, listen: str) -> None:
@@ -23,6 +27,7 @@ class Readiness:
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.is_ready = False
+        self.note = ""
 
     async def start(self) -> None:
         """Serve health, not ready yet. Errors: RuntimeError when the address cannot be bound."""
@@ -46,6 +51,12 @@ class Readiness:
             self._file.write_text("ready\n", encoding="ascii")
         else:
             self._file.unlink(missing_ok=True)
+
+    async def set_note(self, note: str) -> None:
+        """Show what is amiss with drafts, "" for nothing."""
+        self.note = note
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        await self._health.set(SPECULATION, status.NOT_SERVING if note else status.SERVING)
 
     async def stop(self) -> None:
         """End it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from facet.core.telemetry.metrics import MAX_ADAPTERS, MAX_TENANTS, BoundedLabel
 from facet.core.telemetry.trace_context import current_exemplar
 from facet.queue.values import class_label
 from facet.worker.engine.measures import EngineMeasures
+from facet.worker.speculation_gate import SpeculationGate
 
 OK = "OK"
 LEASE_LOST = "LEASE_LOST"
@@ -91,6 +93,13 @@ class Measures:
         """Ask for these when they are scraped, in another thread."""
         worker_metrics.HELD.labels(*self._own).set_function(held)
         worker_metrics.RUNNING.labels(*self._own).set_function(running)
+
+    def watch_speculation(self, gate: SpeculationGate) -> None:
+        """Ask for its judgement when it is scraped, in another thread."""
+        worker_metrics.SPECULATION_HEALTHY.labels(*self._own).set_function(lambda: gate.is_healthy)
+        worker_metrics.SPECULATION_ACCEPTANCE.labels(*self._own).set_function(
+            lambda: math.nan if gate.acceptance is None else gate.acceptance
+        )
 
     def watch_ready(self, is_ready: Callable[[], bool]) -> None:
         """Ask for this when it is scraped, in another thread."""

@@ -14,6 +14,7 @@ from facet.worker.engine.port import Engine
 from facet.worker.measures import Measures
 from facet.worker.run import ENVELOPE_VERSIONS
 from facet.worker.runs import Runs
+from facet.worker.speculation_gate import SpeculationGate
 
 _PERIOD_SECONDS = 2.0
 
@@ -36,6 +37,7 @@ class Reporter:
         model: str,
         measures: Measures | None = None,
         profile: str = "",
+        speculation: SpeculationGate | None = None,
     ) -> None:
         """`measures` are those of the worker; without them it tells less of itself."""
         self._queue = queue
@@ -46,6 +48,7 @@ class Reporter:
         self._measures = measures or Measures(model)
         self._profile = profile
         self._started_seconds = time.time()
+        self._speculation = speculation
         self.is_draining = False
         self.drain_asked = asyncio.Event()
 
@@ -74,6 +77,14 @@ class Reporter:
         )
         report.start_time.FromSeconds(int(self._started_seconds))
         report.report_time.GetCurrentTime()
+        if self._speculation is not None:
+            report.speculation.CopyFrom(
+                log_pb2.SpeculationReport(
+                    healthy=self._speculation.is_healthy,
+                    acceptance=self._speculation.acceptance,
+                    floor=self._speculation.floor,
+                )
+            )
         try:
             if await self._queue.report(self._worker, report.SerializeToString()):
                 self.drain_asked.set()

@@ -38,7 +38,12 @@ def telling(listen: str, readiness: Readiness, measures: Measures) -> Iterator[N
     with ExitStack() as stack:
         try:
             address = stack.enter_context(
-                serving_metrics(listen, registries, is_serving=lambda: readiness.is_ready)
+                serving_metrics(
+                    listen,
+                    registries,
+                    is_serving=lambda: readiness.is_ready,
+                    note=lambda: readiness.note,
+                )
             )
         except OSError as error:
             sys.exit(f"settings: metrics_listen: {error}")

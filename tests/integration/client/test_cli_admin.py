@@ -126,9 +126,12 @@ def test_queues_and_workers_are_printed_when_asked(capsys: pytest.CaptureFixture
     assert empty["classes"][0]["oldest_age_seconds"] is None
 
     assert run("workers") == ExitCode.OK
-    assert f"{WORKER}: nano, 1 of 4 running, reported " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{WORKER}: nano, 1 of 4 running, reported " in out
+    assert "; speculation: acceptance 0.12 below 0.30\n" in out
     [worker] = printed(capsys, "workers")
     assert worker["capacity"] == 4
+    assert worker["speculation"] == {"healthy": False, "acceptance": 0.12, "floor": 0.3}
 
 
 @pytest.mark.usefixtures("admin")

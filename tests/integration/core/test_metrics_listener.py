@@ -128,3 +128,13 @@ def test_start_is_refused_when_the_address_is_taken(service: Service) -> None:
 def test_nothing_is_served_when_no_address_is_given() -> None:
     with serving_metrics("", {}, is_serving=lambda: True) as address:
         assert address == ""
+
+
+def test_a_note_stands_behind_the_state_when_there_is_one() -> None:
+    notes = [""]
+    with serving_metrics(
+        "127.0.0.1:0", {}, is_serving=lambda: True, note=lambda: notes[-1]
+    ) as address:
+        assert scrape(address, "/health") == "SERVING\n"
+        notes.append("something is amiss")
+        assert scrape(address, "/health") == "SERVING\nsomething is amiss\n"

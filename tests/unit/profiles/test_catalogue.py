@@ -63,3 +63,38 @@ def test_weights_are_as_published_when_the_model_is_12b(
 
     assert least <= footprint.weight_bytes / GIB <= most
     assert footprint.drafter_bytes == pytest.approx(850e6, rel=0.01)
+
+
+def accepted_of(depth: int, at_four: float = 2.0) -> float:
+    """Share of drafted tokens that is accepted, told from a speed-up published at four of them.
+
+    59.9 to 120 tokens a second, llama.cpp on a 4070 Super. A draft costs time as its bytes do.
+    """
+    w4a16 = Footprint.of(PROFILES["w4a16"])
+    tokens = at_four * (1 + 4 * w4a16.drafter_bytes / w4a16.weight_bytes) - 1
+    # Each token of a draft needs those before it; `each` is accepted alone so often.
+    each = next(each / 1000 for each in range(1000) if _made(each / 1000, 4) >= tokens)
+    return _made(each, depth) / depth
+
+
+def _made(each: float, depth: int) -> float:
+    return sum(each**position for position in range(1, depth + 1))
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp8", "w4a16", "w4a16-cpu"])
+def test_the_floor_of_acceptance_lies_halfway_between_what_pays_and_what_is_known(
+    name: str,
+) -> None:
+    profile = PROFILES[name]
+    footprint = Footprint.of(profile)
+    pays = footprint.drafter_bytes / footprint.weight_bytes
+    known = accepted_of(profile.engine.speculative_tokens)
+
+    assert profile.engine.acceptance_floor == pytest.approx((pays + known) / 2, abs=0.01)
+
+
+def test_the_floor_of_acceptance_is_what_pays_when_the_model_is_nano() -> None:
+    footprint = Footprint.of(NANO_CPU)
+    pays = footprint.drafter_bytes / footprint.weight_bytes
+
+    assert NANO_CPU.engine.acceptance_floor == pytest.approx(pays, abs=0.01)

@@ -119,7 +119,7 @@ async def test_it_is_found_when_the_store_does_not_ask_whose_a_generation_is(
     for name in methods:
         monkeypatch.setattr(MemoryProducer, name, of_anybody(getattr(MemoryProducer, name)))
     monkeypatch.setattr(run, "CASE_SECONDS", 1.0)
-    outcome = await play(0, INPUTS, 1, tmp_path)
+    outcome = await play(0, 2 * INPUTS, 1, tmp_path)
     assert found in "".join(outcome.said)
 
 

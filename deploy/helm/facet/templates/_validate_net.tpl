@@ -4,6 +4,7 @@
 {{- include "facet.validateRedis" . -}}
 {{- include "facet.validateIngress" . -}}
 {{- include "facet.validateOtel" . -}}
+{{- include "facet.validateMonitoring" . -}}
 {{- range .Values.networkPolicy.dns -}}
 {{- if and (not .podSelector) (not .namespaceSelector) (not .ipBlock) -}}
 {{- fail "networkPolicy: dns has an entry that means everybody: name the name servers by podSelector, namespaceSelector or ipBlock" -}}
@@ -99,6 +100,22 @@
 {{- end -}}
 {{- if and .collector.enabled (not .collector.exporters) -}}
 {{- fail "otel: the collector needs somewhere to send to: set otel.collector.exporters" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "facet.validateMonitoring" -}}
+{{- $policies := .Values.networkPolicy.enabled -}}
+{{- $scrapers := include "facet.scrapers" . | fromJsonArray -}}
+{{- with .Values.monitoring -}}
+{{- if and .dashboards.enabled $policies (not $scrapers) -}}
+{{- fail "monitoring: dashboards show what policies let nobody scrape: set monitoring.from or monitoring.podMonitoring.enabled, or networkPolicy.enabled to false" -}}
+{{- end -}}
+{{- if and (ne .rules.kind "none") $policies (not $scrapers) -}}
+{{- fail "monitoring: rules judge what policies let nobody scrape: set monitoring.from or monitoring.podMonitoring.enabled, or networkPolicy.enabled to false" -}}
+{{- end -}}
+{{- if and .rules.maxCostPerHour (not (has $.Values.autoscaler.mode (list "keda" "standalone"))) -}}
+{{- fail "monitoring: the autoscaler tells what workers cost: set autoscaler.mode to keda or standalone, or monitoring.rules.maxCostPerHour to 0" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -77,6 +77,7 @@ class Worker(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    SPECULATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     model: _builtins.str
@@ -93,6 +94,10 @@ class Worker(_message.Message):
     def report_time(self) -> _timestamp_pb2.Timestamp:
         """When it reported last."""
 
+    @_builtins.property
+    def speculation(self) -> Global___WorkerSpeculation:
+        """How drafts fare; absent where nothing is drafted."""
+
     def __init__(
         self,
         *,
@@ -103,14 +108,47 @@ class Worker(_message.Message):
         draining: _builtins.bool = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
         fingerprint: _builtins.str = ...,
+        speculation: Global___WorkerSpeculation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report_time", b"report_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report_time", b"report_time", "speculation", b"speculation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "draining", b"draining", "fingerprint", b"fingerprint", "model", b"model", "name", b"name", "report_time", b"report_time", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "draining", b"draining", "fingerprint", b"fingerprint", "model", b"model", "name", b"name", "report_time", b"report_time", "running", b"running", "speculation", b"speculation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Worker: _TypeAlias = Worker  # noqa: Y015
+
+@_typing.final
+class WorkerSpeculation(_message.Message):
+    """How speculative decoding fares on a worker. It serves on whatever this says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEALTHY_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
+    healthy: _builtins.bool
+    """Not below the floor, or well above it again."""
+    acceptance: _builtins.float
+    """Share of drafted tokens that were accepted of late, 0 to 1; absent until enough were drafted."""
+    floor: _builtins.float
+    """The share below which drafts are unhealthy."""
+    def __init__(
+        self,
+        *,
+        healthy: _builtins.bool = ...,
+        acceptance: _builtins.float | None = ...,
+        floor: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "acceptance", b"acceptance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "acceptance", b"acceptance", "floor", b"floor", "healthy", b"healthy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__acceptance: _TypeAlias = _typing.Literal["acceptance"]  # noqa: Y015
+    _WhichOneofArgType__acceptance: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acceptance) -> _WhichOneofReturnType__acceptance | None: ...
+
+Global___WorkerSpeculation: _TypeAlias = WorkerSpeculation  # noqa: Y015
 
 @_typing.final
 class ListQueuesRequest(_message.Message):

@@ -61,7 +61,7 @@ def worker_lines(workers: Sequence[Values]) -> list[str]:
     return [
         f"{worker['name']}: {worker['model']}, {worker['running']} of {worker['capacity']} running"
         f"{', draining' if worker['draining'] else ''}, reported {worker['report_time']}, "
-        f"engine {worker['fingerprint']}"
+        f"engine {worker['fingerprint']}{_speculation(worker['speculation'])}"
         for worker in workers
     ]
 
@@ -82,6 +82,13 @@ def audit_lines(entries: Sequence[Values]) -> list[str]:
         f"(model {entry['model']})"
         for entry in entries
     ]
+
+
+def _speculation(told: Values | None) -> str:
+    if told is None or told["acceptance"] is None:
+        return ""
+    share = f"; speculation: acceptance {told['acceptance']:.2f}"
+    return share if told["healthy"] else f"{share} below {told['floor']:.2f}"
 
 
 def _needs(needs: Values) -> str:

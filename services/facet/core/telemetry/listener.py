@@ -28,20 +28,24 @@ MAX_AT_ONCE = 8
 
 @contextmanager
 def serving_metrics(
-    listen: str, registries: Mapping[str, CollectorRegistry], *, is_serving: Callable[[], bool]
+    listen: str,
+    registries: Mapping[str, CollectorRegistry],
+    *,
+    is_serving: Callable[[], bool],
+    note: Callable[[], str] = str,
 ) -> Iterator[str]:
     """Serve while the context is open; yields the bound `host:port`.
 
     `registries` are by path. `/health` answers 200 while `is_serving`, which is asked in another
-    thread, else 503. GET alone is answered. An empty `listen` serves nothing and yields
-    "". Errors: OSError when the address cannot be bound.
+    thread, else 503; `note` is a line more where it is not empty. GET alone is answered. An empty
+    `listen` serves nothing and yields "". Errors: OSError when the address cannot be bound.
     """
     if not listen:
         yield ""
         return
     host, _, port = listen.rpartition(":")
     try:
-        server = _Server(host.strip("[]"), int(port), _application(registries, is_serving))
+        server = _Server(host.strip("[]"), int(port), _application(registries, is_serving, note))
     except OSError as error:
         raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
     # Without a timeout it sleeps until somebody comes.
@@ -107,7 +111,9 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 def _application(
-    registries: Mapping[str, CollectorRegistry], is_serving: Callable[[], bool]
+    registries: Mapping[str, CollectorRegistry],
+    is_serving: Callable[[], bool],
+    note: Callable[[], str],
 ) -> WSGIApplication:
     pages = {path: make_wsgi_app(registry) for path, registry in registries.items()}
 
@@ -120,7 +126,8 @@ def _application(
             return page
         if path == "/health":
             if is_serving():
-                return _say(start, "200 OK", "SERVING\n")
+                lines = filter(None, ("SERVING", note()))
+                return _say(start, "200 OK", "".join(f"{line}\n" for line in lines))
             return _say(start, "503 Service Unavailable", "NOT_SERVING\n")
         return _say(start, "404 Not Found", f"{' '.join(pages)} /health\n")
 

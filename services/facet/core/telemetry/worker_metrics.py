@@ -102,10 +102,25 @@ ACCEPTED_LENGTH = WORKER.gauge(
     _OWN,
     mode="livemax",
 )
+SPECULATION_ACCEPTANCE = WORKER.gauge(
+    "facet_worker_speculation_acceptance",
+    "Share of drafted tokens that were accepted, by the last judgement: of the last 10,000 drafted "
+    "ones or so, until there are 1,000 of the self-test. NaN before the first, absent without a "
+    "drafter.",
+    _OWN,
+    mode="livemin",
+)
+SPECULATION_HEALTHY = WORKER.gauge(
+    "facet_worker_speculation_healthy",
+    "0 while that share is below the floor of the profile, 1 from 1.2 times the floor on; absent "
+    "without a drafter. The worker serves on: an unaccepted draft costs time alone.",
+    _OWN,
+    mode="livemin",
+)
 START_SECONDS = WORKER.gauge(
     "facet_worker_start_seconds",
     "What the start took by phase: fetch (weights), import (code and plan), load (weights, caches "
-    "and warm-up of the engine); 0 until the phase is over.",
+    "and warm-up of the engine), self_test (of speculation); 0 until the phase is over.",
     (*_OWN, "phase"),
     mode="livemax",
 )

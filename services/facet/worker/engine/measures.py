@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from prometheus_client import Counter
 
 from facet.core.telemetry import worker_metrics
+from facet.worker.engine.sliding_ratio import SlidingRatio
 
 WINDOW_DRAFTS = 1000
 
@@ -30,9 +30,10 @@ class EngineMeasures:
         self._accepted_length = worker_metrics.ACCEPTED_LENGTH.labels(*own)
         self._drafted_at = _Positions(worker_metrics.DRAFTED_AT, own)
         self._accepted_at = _Positions(worker_metrics.ACCEPTED_AT, own)
-        self._window = _Window()
         self.kv_share: float | None = None
         self.tokens_per_step: float | None = None
+        self._length = SlidingRatio(WINDOW_DRAFTS)
+        self._watchers: list[Callable[[int, int], None]] = []
 
     def kv_use(self, share: float) -> None:
         """So much of the KV cache is in use, from 0 to 1."""
@@ -53,13 +54,21 @@ class EngineMeasures:
         if not count:
             return
         accepted = sum(accepted_at)
+        drafted = sum(drafted_at)
         self._drafts.inc(count)
-        self._drafted.inc(sum(drafted_at))
+        self._drafted.inc(drafted)
         self._accepted.inc(accepted)
         self._drafted_at.count(drafted_at)
         self._accepted_at.count(accepted_at)
-        self.tokens_per_step = 1 + self._window.mean(count, accepted)
+        self._length.add(count, accepted)
+        self.tokens_per_step = 1 + (self._length.value or 0.0)
         self._accepted_length.set(self.tokens_per_step)
+        for watcher in self._watchers:
+            watcher(drafted, accepted)
+
+    def watch_drafts(self, watcher: Callable[[int, int], None]) -> None:
+        """Tell the drafted and accepted tokens of each step from here on."""
+        self._watchers.append(watcher)
 
 
 class _Positions:
@@ -72,23 +81,3 @@ class _Positions:
         for position, count in enumerate(counts):
             if count:
                 self._child(position).inc(count)
-
-
-class _Window:
-    """The mean over the last drafts: steps are dropped whole once enough follow."""
-
-    def __init__(self) -> None:
-        self._steps: deque[tuple[int, int]] = deque()
-        self._drafts = 0
-        self._accepted = 0
-
-    def mean(self, drafts: int, accepted: int) -> float:
-        """Accepted tokens a draft, these included."""
-        self._steps.append((drafts, accepted))
-        self._drafts += drafts
-        self._accepted += accepted
-        while self._drafts - self._steps[0][0] >= WINDOW_DRAFTS:
-            old_drafts, old_accepted = self._steps.popleft()
-            self._drafts -= old_drafts
-            self._accepted -= old_accepted
-        return self._accepted / self._drafts

@@ -7,7 +7,7 @@ where the lost one stood.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -176,6 +176,13 @@ class Engine(Protocol):
 
         The request takes a seat like any other. Cancelling it ends it in the engine. Errors:
         EngineDeadError; a FacetError when the engine failed on it.
+        """
+
+    async def rehearse(self, count: Callable[[int, int], None]) -> None:
+        """Answer the prompts of `facet.worker.engine.rehearsal`, all at once.
+
+        `count` gets drafted and accepted tokens as they are made, as in `Step`. Cancelling it ends
+        them in the engine. Errors: EngineDeadError; a FacetError when the engine failed on one.
         """
 
     async def render(

@@ -1,9 +1,9 @@
 """The engine port without a model, for load and control-plane tests; never a deployment's default.
 
-Faults are asked for in the prompt's text or, for every request, by `SimulatedOptions.faults`:
-`[[die@N]]` kills the worker process by SIGKILL, `[[stall@N]]` stops making progress on the request,
-`[[hang@N]]` on every request, `[[fail@N]]` fails the request, each when output id N (counted from 0
-over all attempts) is due.
+Faults are asked for in the prompt's text or, for every queued request, by
+`SimulatedOptions.faults`: `[[die@N]]` kills the worker process by SIGKILL, `[[stall@N]]` stops
+making progress on the request, `[[hang@N]]` on every request, `[[fail@N]]` fails the request, each
+when output id N (counted from 0 over all attempts) is due.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from facet.api.v1 import content_pb2, generation_pb2
@@ -30,6 +30,7 @@ from facet.worker.engine.port import (
     Prompt,
     Step,
 )
+from facet.worker.engine.rehearsal import rehearsing
 from facet.worker.engine.simulated_model import Shape, SimulatedModel
 from facet.worker.engine.simulated_vocabulary import (
     END,
@@ -111,6 +112,24 @@ class SimulatedEngine:
     async def probe(self) -> None:
         """See `Engine.probe`."""
         await self._tick()
+
+    async def rehearse(self, count: Callable[[int, int], None]) -> None:
+        """See `Engine.rehearse`. Faults do not strike it, and it is no part of the metrics."""
+        draft = self._options.draft_tokens
+
+        async def answer(_name: str, request: generation_pb2.GenerationRequest) -> None:
+            prompt = await self.render(request, (), "")
+            model = SimulatedModel(prompt.engine_input, _shape(request))
+            made = 0
+            while draft and made < request.generation_config.max_output_tokens:
+                await self._tick()
+                accepted = self._accepted(model, draft)
+                count(draft, accepted)
+                made += 1 + accepted
+                for _ in range(1 + accepted):
+                    model.advance(model.next_id())
+
+        await rehearsing(answer)
 
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ from facet.worker.engine.port import (
     Prompt,
     Step,
 )
+from facet.worker.engine.rehearsal import rehearsing
 from facet.worker.engine.rendering import Renderer
 from facet.worker.engine.sampling import sampling_params
 from facet.worker.engine.speculation import SpeculationCounter
@@ -152,6 +153,17 @@ class VllmEngine:
         name = f"probe-{secrets.token_hex(8)}"
         async with aclosing(self._steps(engine_input, params, name)) as steps:
             await anext(steps)
+
+    async def rehearse(self, count: Callable[[int, int], None]) -> None:
+        """See `Engine.rehearse`."""
+
+        async def answer(name: str, request: generation_pb2.GenerationRequest) -> None:
+            prompt = await self.render(request, (), "")
+            async with aclosing(self.generate(name, request, prompt, ())) as steps:
+                async for step in steps:
+                    count(step.drafted_tokens, step.accepted_tokens)
+
+        await rehearsing(answer)
 
     async def render(
         self, request: generation_pb2.GenerationRequest, media: Sequence[Medium], tenant: str

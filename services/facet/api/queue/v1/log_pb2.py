@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61\x63\x65t/queue/v1/log.proto\x12\x0e\x66\x61\x63\x65t.queue.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x03\n\x0cWorkerReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x0f\n\x07running\x18\x04 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\r\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x19\n\x11\x65nvelope_versions\x18\x08 \x03(\r\x12/\n\x0breport_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04pool\x18\n \x01(\t\x12\x0f\n\x07profile\x18\x0b \x01(\t\x12\x13\n\x06kv_use\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0ftokens_per_step\x18\r \x01(\x01H\x01\x88\x01\x01\x12\x45\n\rstart_seconds\x18\x0e \x03(\x0b\x32..facet.queue.v1.WorkerReport.StartSecondsEntry\x12.\n\nstart_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x33\n\x11StartSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\t\n\x07_kv_useB\x12\n\x10_tokens_per_stepb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66\x61\x63\x65t/queue/v1/log.proto\x12\x0e\x66\x61\x63\x65t.queue.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x04\n\x0cWorkerReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x0f\n\x07running\x18\x04 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\r\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x01(\r\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x19\n\x11\x65nvelope_versions\x18\x08 \x03(\r\x12/\n\x0breport_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04pool\x18\n \x01(\t\x12\x0f\n\x07profile\x18\x0b \x01(\t\x12\x13\n\x06kv_use\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0ftokens_per_step\x18\r \x01(\x01H\x01\x88\x01\x01\x12\x45\n\rstart_seconds\x18\x0e \x03(\x0b\x32..facet.queue.v1.WorkerReport.StartSecondsEntry\x12.\n\nstart_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x0bspeculation\x18\x10 \x01(\x0b\x32!.facet.queue.v1.SpeculationReport\x1a\x33\n\x11StartSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\t\n\x07_kv_useB\x12\n\x10_tokens_per_step\"[\n\x11SpeculationReport\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x17\n\nacceptance\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66loor\x18\x03 \x01(\x01\x42\r\n\x0b_acceptanceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERREPORT_STARTSECONDSENTRY']._loaded_options = None
   _globals['_WORKERREPORT_STARTSECONDSENTRY']._serialized_options = b'8\001'
   _globals['_WORKERREPORT']._serialized_start=78
-  _globals['_WORKERREPORT']._serialized_end=580
-  _globals['_WORKERREPORT_STARTSECONDSENTRY']._serialized_start=498
-  _globals['_WORKERREPORT_STARTSECONDSENTRY']._serialized_end=549
+  _globals['_WORKERREPORT']._serialized_end=636
+  _globals['_WORKERREPORT_STARTSECONDSENTRY']._serialized_start=554
+  _globals['_WORKERREPORT_STARTSECONDSENTRY']._serialized_end=605
+  _globals['_SPECULATIONREPORT']._serialized_start=638
+  _globals['_SPECULATIONREPORT']._serialized_end=729
 # @@protoc_insertion_point(module_scope)

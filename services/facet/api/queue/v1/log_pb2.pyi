@@ -60,6 +60,7 @@ class WorkerReport(_message.Message):
     TOKENS_PER_STEP_FIELD_NUMBER: _builtins.int
     START_SECONDS_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    SPECULATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The worker's name."""
     model: _builtins.str
@@ -98,6 +99,10 @@ class WorkerReport(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began to report: it was ready then."""
 
+    @_builtins.property
+    def speculation(self) -> Global___SpeculationReport:
+        """How drafts fare; absent where nothing is drafted."""
+
     def __init__(
         self,
         *,
@@ -116,10 +121,11 @@ class WorkerReport(_message.Message):
         tokens_per_step: _builtins.float | None = ...,
         start_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        speculation: Global___SpeculationReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use", "_tokens_per_step", b"_tokens_per_step", "kv_use", b"kv_use", "report_time", b"report_time", "start_time", b"start_time", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use", "_tokens_per_step", b"_tokens_per_step", "kv_use", b"kv_use", "report_time", b"report_time", "speculation", b"speculation", "start_time", b"start_time", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use", "_tokens_per_step", b"_tokens_per_step", "capacity", b"capacity", "context_tokens", b"context_tokens", "draining", b"draining", "envelope_versions", b"envelope_versions", "fingerprint", b"fingerprint", "kv_use", b"kv_use", "model", b"model", "name", b"name", "pool", b"pool", "profile", b"profile", "report_time", b"report_time", "running", b"running", "start_seconds", b"start_seconds", "start_time", b"start_time", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use", "_tokens_per_step", b"_tokens_per_step", "capacity", b"capacity", "context_tokens", b"context_tokens", "draining", b"draining", "envelope_versions", b"envelope_versions", "fingerprint", b"fingerprint", "kv_use", b"kv_use", "model", b"model", "name", b"name", "pool", b"pool", "profile", b"profile", "report_time", b"report_time", "running", b"running", "speculation", b"speculation", "start_seconds", b"start_seconds", "start_time", b"start_time", "tokens_per_step", b"tokens_per_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__kv_use: _TypeAlias = _typing.Literal["kv_use"]  # noqa: Y015
     _WhichOneofArgType__kv_use: _TypeAlias = _typing.Literal["_kv_use", b"_kv_use"]  # noqa: Y015
@@ -131,3 +137,35 @@ class WorkerReport(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_per_step) -> _WhichOneofReturnType__tokens_per_step | None: ...
 
 Global___WorkerReport: _TypeAlias = WorkerReport  # noqa: Y015
+
+@_typing.final
+class SpeculationReport(_message.Message):
+    """How speculative decoding fares on a worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEALTHY_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
+    healthy: _builtins.bool
+    """Not below the floor, or well above it again."""
+    acceptance: _builtins.float
+    """Share of drafted tokens that were accepted of late; absent until enough were drafted."""
+    floor: _builtins.float
+    """The profile's lowest share."""
+    def __init__(
+        self,
+        *,
+        healthy: _builtins.bool = ...,
+        acceptance: _builtins.float | None = ...,
+        floor: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "acceptance", b"acceptance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "acceptance", b"acceptance", "floor", b"floor", "healthy", b"healthy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__acceptance: _TypeAlias = _typing.Literal["acceptance"]  # noqa: Y015
+    _WhichOneofArgType__acceptance: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acceptance) -> _WhichOneofReturnType__acceptance | None: ...
+
+Global___SpeculationReport: _TypeAlias = SpeculationReport  # noqa: Y015

@@ -1,0 +1,49 @@
+"""Speculation of nano in vLLM: what workers measure of it, as told by a node."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import facet
+from facet.client.admin import AdminClient
+from facet.profiles.catalogue import NANO_CPU
+from tests.support.promtool import Scraped, scrape
+from tests.support.running_node import RunningNode
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+WORKERS = ("worker-0", "worker-1")
+FLOOR = NANO_CPU.engine.acceptance_floor
+
+
+def logged(node: RunningNode, worker: str, event: str) -> dict[str, object]:
+    """The one line of the worker's log that tells this."""
+    text = (node.state_dir / "logs" / f"{worker}.log").read_text()
+    [line] = [line for line in text.splitlines() if f'"{event}"' in line]
+    return dict(json.loads(line))
+
+
+async def test_workers_have_tested_themselves_when_they_are_ready(
+    node: RunningNode, client: facet.AsyncClient
+) -> None:
+    assert (await client.generate("Count to 7.")).text == "1 2 3 4 5 6 7"
+    for worker in WORKERS:
+        tested = logged(node, worker, "speculation.self_tested")
+        assert tested["is_complete"] is True
+        told = Scraped(scrape(str(logged(node, worker, "metrics.listening")["address"])))
+        assert told.total("facet_worker_speculation_healthy") == 1
+        assert FLOOR < told.total("facet_worker_speculation_acceptance") <= 1
+        assert 0 < told.total("facet_worker_start_seconds", phase="self_test") < 10
+
+
+def test_operators_see_the_share_of_each_worker(node: RunningNode) -> None:
+    address = json.loads((node.state_dir / "state.json").read_text())["admin"]
+    with AdminClient(address) as admin:
+        workers = admin.workers().workers
+    assert len(workers) == len(WORKERS)
+    for worker in workers:
+        assert worker.speculation.healthy
+        assert worker.speculation.floor == FLOOR
+        assert worker.speculation.acceptance > FLOOR

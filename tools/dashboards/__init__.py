@@ -1,0 +1,1 @@
+"""Grafana's dashboards in the chart, made from a table: `python -m tools.dashboards`."""

@@ -15,10 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 API = ROOT / "services" / "facet" / "api"
 
-# The proto packages are `facet.v1`, `facet.queue.v1`; the Python packages lie under `facet.api`,
-# so that no generated module shares a package with hand-written code.
-_IMPORT = re.compile(r"\bfacet\.((?:queue\.)?v1)\b(?=[\s.]*(?:import|\w+_pb2))")
-_GENERATED_PACKAGES = ("v1", "queue")
+# The Python packages of `facet.v1`, `facet.queue.v1` and `externalscaler` lie under `facet.api`, so
+# that no generated module shares a package with hand-written code.
+_IMPORT = re.compile(
+    r"(?<![.\w])(?:facet\.)?((?:queue\.)?v1|externalscaler)\b(?=[\s.]*(?:import|\w+_pb2))"
+)
+_GENERATED = {"v1": "facet/v1", "queue": "facet/queue", "externalscaler": "externalscaler"}
+"""Package under `facet.api` and where protoc leaves it."""
 
 
 def run_protoc(out: Path) -> None:
@@ -41,9 +44,9 @@ def run_protoc(out: Path) -> None:
 
 def install(generated: Path, api: Path) -> None:
     """Move the generated packages under `api`, rewriting their imports of each other."""
-    for package in _GENERATED_PACKAGES:
+    for package, place in _GENERATED.items():
         shutil.rmtree(api / package, ignore_errors=True)
-        shutil.copytree(generated / package, api / package)
+        shutil.copytree(generated / place, api / package)
         for path in (api / package).rglob("*.py*"):
             if "_pb2_grpc" in path.name and "_service_" not in path.name:
                 path.unlink()  # protoc writes an empty one for each file without a service
@@ -59,7 +62,7 @@ def generate(api: Path) -> None:
     api.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         run_protoc(Path(scratch))
-        install(Path(scratch) / "facet", api)
+        install(Path(scratch), api)
 
 
 def main() -> int:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
 import yaml
 
+from facet.autoscaler.external_scaler import POOL as POOL_KEY
+from facet.autoscaler.kubernetes_api import KubernetesApi
+from facet.autoscaler.kubernetes_lease import LeaseElection
 from facet.autoscaler.settings import AutoscalerSettings
 from tests.deploy.conftest import Render, Renderer
+from tests.support.kubernetes_api import NAMESPACE, kubernetes_server, pod
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +37,63 @@ def may(chart: Render) -> dict[str, set[str]]:
     return granted
 
 
+async def calls_of(mode: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> set[Right]:
+    """What the autoscaler's calls need, each made once over HTTP."""
+    with kubernetes_server() as server:
+        server.put_deployment("facet-worker-one", 1)
+        server.put_pod(pod("a"))
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(path)))
+        api = KubernetesApi.connect(NAMESPACE)
+        listed = await api.list_pods("")
+        server.watch_seconds = 0.0
+        await asyncio.to_thread(list, api.watch_pods("", listed.version))
+        await api.set_deletion_cost("a", 100)
+        if mode == "standalone":
+            lease = LeaseElection(api, "facet-autoscaler", "me")
+            await lease.step()
+            await lease.step()
+            await lease.resign()
+            scale = await api.read_scale("facet-worker-one")
+            await api.write_scale("facet-worker-one", scale, 2)
+        api.close()
+        return {right_of(method, path) for method, path in server.requests}
+
+
+Right = tuple[str, str, str]
+"""Resource, name ("" for all of them) and verb."""
+
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get"}
+
+
+def right_of(method: str, path: str) -> Right:
+    """What a role must grant for a request."""
+    url = urlparse(path)
+    resource, *rest = url.path.split("/namespaces/")[1].split("/")[1:]
+    name, sub = (*rest, "", "")[:2]
+    verb = VERBS[method]
+    if method == "GET" and not name:
+        verb = "watch" if "watch=true" in url.query else "list"
+    return (f"{resource}/{sub}" if sub else resource), name, verb
+
+
+@pytest.mark.parametrize("mode", ["keda", "standalone"])
+async def test_the_role_grants_just_what_is_called(
+    render: Renderer, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = scaled(render, mode)["Role/facet-autoscaler"]["rules"]
+    granted = {
+        (resource, name, verb)
+        for rule in rules
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+    needed = await calls_of(mode, tmp_path / "config", monkeypatch)
+
+    # A rule for all pods grants the one that is named.
+    assert {(r, "" if r == "pods" else name, verb) for r, name, verb in needed} == granted
+
+
 @pytest.mark.parametrize("mode", ["keda", "standalone"])
 def test_replicas_are_left_to_the_scaler(render: Renderer, mode: str) -> None:
     chart = scaled(render, mode)
@@ -44,7 +108,7 @@ def test_nothing_of_the_autoscaler_is_rendered_when_nothing_scales(render: Rende
 
 
 def test_only_deletion_costs_are_written_when_keda_scales(render: Renderer) -> None:
-    assert may(scaled(render, "keda")) == {"pods": {"get", "list", "watch", "patch"}}
+    assert may(scaled(render, "keda")) == {"pods": {"list", "watch", "patch"}}
 
 
 def test_only_the_pools_are_scaled_when_standalone(render: Renderer) -> None:
@@ -62,6 +126,7 @@ def test_only_the_pools_are_scaled_when_standalone(render: Renderer) -> None:
         "leases": ["facet-autoscaler"],
     }
     assert chart[AUTOSCALER]["spec"]["replicas"] == 2
+    assert chart.env(AUTOSCALER)["FACET_AUTOSCALER_LEASE"] == "facet-autoscaler"
 
 
 def test_the_decision_is_not_smoothed_again_when_keda_scales(render: Renderer) -> None:
@@ -75,7 +140,7 @@ def test_the_decision_is_not_smoothed_again_when_keda_scales(render: Renderer) -
     assert trigger["type"] == "external-push"
     assert trigger["metadata"] == {
         "scalerAddress": "facet-autoscaler.facet.svc:8472",
-        "pool": "one",
+        POOL_KEY: "one",
     }
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import NoReturn
 
 import grpc
@@ -15,9 +14,13 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
+from facet.autoscaler.actuating import actuating, watching
 from facet.autoscaler.brain import deciding
-from facet.autoscaler.holding_scaler import REASON, HoldingScaler
-from facet.autoscaler.pools_file import read_pools
+from facet.autoscaler.current_decision import CurrentDecision
+from facet.autoscaler.external_scaler import ExternalScaler
+from facet.autoscaler.kubernetes_api import KubernetesApi, is_reachable
+from facet.autoscaler.pod_reading import Pods
+from facet.autoscaler.pools_file import ScaledPool, read_pools
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.autoscaler.timing_receiver import (
     MAX_CALLS,
@@ -44,7 +47,7 @@ _log = structlog.get_logger(__name__)
 def main() -> None:
     """Serve until SIGTERM or SIGINT. Exits with 2 and one line when it cannot start."""
     try:
-        settings = AutoscalerSettings()
+        settings = AutoscalerSettings()  # type: ignore[call-arg]
     except ValidationError as error:
         fault = error.errors()[0]
         name = "_".join(str(part) for part in fault["loc"]).upper()
@@ -63,16 +66,11 @@ async def serve(settings: AutoscalerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     ready = "READY"
+    pools = read_pools(settings.pools_file)
     levels = asyncio.create_task(follow_log_level(settings.log_level, settings.log_level_file))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(cancel_all, (levels,))
-        if settings.mode == "external-scaler":
-            scaler = grpc.aio.server()
-            scaler.add_generic_rpc_handlers((HoldingScaler(),))
-            address = await stack.enter_async_context(
-                _listening(scaler, settings.listen, settings.certificates())
-            )
-            ready += f" scaler={address}"
+        ready += await _scale(settings, pools, stack)
         if settings.health_listen:
             server = grpc.aio.server()
             servicer = health.aio.HealthServicer()
@@ -82,8 +80,6 @@ async def serve(settings: AutoscalerSettings) -> None:
                 _listening(server, settings.health_listen, None)
             )
             ready += f" health={address}"
-        if settings.pools_file is not None:
-            ready += await _think(settings, settings.pools_file, stack)
         address = stack.enter_context(
             serving_metrics(
                 settings.metrics_listen,
@@ -93,15 +89,39 @@ async def serve(settings: AutoscalerSettings) -> None:
         )
         if address:
             ready += f" metrics={address}"
-        _log.warning("autoscaler.holding", reason=REASON)
         sys.stdout.write(f"{ready}\n")
         sys.stdout.flush()
         await stopped.wait()
 
 
-async def _think(settings: AutoscalerSettings, pools_file: Path, stack: AsyncExitStack) -> str:
+async def _scale(
+    settings: AutoscalerSettings, pools: Sequence[ScaledPool], stack: AsyncExitStack
+) -> str:
+    """Decide, tell KEDA and write until the stack unwinds; what READY tells of it."""
+    api, pods = None, None
+    if settings.mode == "standalone" or is_reachable():
+        api = KubernetesApi.connect(settings.namespace)
+        pods = await stack.enter_async_context(watching(api, settings.release))
+    current, ready = await _think(settings, pools, pods, stack)
+    if settings.mode == "external-scaler":
+        scaler = grpc.aio.server()
+        ExternalScaler(current, [each.name for each in pools]).add_to(scaler)
+        address = await stack.enter_async_context(
+            _listening(scaler, settings.listen, settings.certificates())
+        )
+        ready = f" scaler={address}{ready}"
+    if api is not None and pods is not None:
+        await stack.enter_async_context(actuating(settings, api, pods, current, pools))
+    return ready
+
+
+async def _think(
+    settings: AutoscalerSettings,
+    pools: Sequence[ScaledPool],
+    pods: Pods | None,
+    stack: AsyncExitStack,
+) -> tuple[CurrentDecision, str]:
     """Receive timing spans and decide until the stack unwinds; what READY tells of it."""
-    pools = [each.settings for each in read_pools(pools_file)]
     samples = WaitingSamples()
     ready = ""
     if settings.otlp_listen:
@@ -117,8 +137,9 @@ async def _think(settings: AutoscalerSettings, pools_file: Path, stack: AsyncExi
         )
         ready = f" otlp={address}"
     traced = await stack.enter_async_context(tracing(settings, "autoscaler", {}))
-    await stack.enter_async_context(deciding(settings, pools, samples, tracing=traced))
-    return ready
+    policies = [each.settings for each in pools]
+    deciders = deciding(settings, policies, samples, pods=pods, tracing=traced)
+    return await stack.enter_async_context(deciders), ready
 
 
 @asynccontextmanager

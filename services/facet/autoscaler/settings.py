@@ -34,11 +34,20 @@ class AutoscalerSettings(StoreSettings, ListenerSettings, TelemetrySettings):
     health_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
     """Address of the gRPC health service, `host:port`, without TLS for probes; empty for none."""
 
-    pools_file: Path | None = None
+    pools_file: Path
     """The pools of workers, which the chart writes."""
 
     namespace: str = "default"
     """Namespace of the pools in Kubernetes."""
+
+    lease: Annotated[str, Field(min_length=1)] = "facet-autoscaler"
+    """Name of the Lease whose holder writes the number of replicas, standalone."""
+
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 600.0
+    """So long a pool waits, standalone, for a worker that is to go and still holds requests."""
+
+    dry_run: bool = False
+    """Standalone: have the API server check what would be written, and change nothing."""
 
     otlp_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
     """Address where OTLP over gRPC takes workers' timing spans, `host:port`; over TLS where

@@ -10,40 +10,57 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from facet.autoscaler.holding_scaler import SERVICE
+from facet.api.externalscaler import external_scaler_service_pb2 as pb
+from facet.api.externalscaler.external_scaler_service_pb2_grpc import ExternalScalerStub
 from facet.core.health_probe import is_serving
 from facet.queue.scaling import RedisScalingMemory
 from tests.support.authority import Authority, SecretVolume
 from tests.support.autoscaler_process import autoscaler, pools_file
 from tests.support.conditions import until
+from tests.support.kubernetes_api import KubernetesServer
 from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration
 
-METHODS = ("IsActive", "StreamIsActive", "GetMetricSpec", "GetMetrics", "StreamMetricSpec")
+POOLS = [{"name": "one", "deployment": "facet-worker-one", "max": 4}]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_replicas_are_held_when_keda_asks(method: str) -> None:
+@pytest.fixture
+def alone(tmp_path: Path) -> dict[str, str]:
+    """Settings of one whose store is away."""
+    return {
+        "pools_file": pools_file(tmp_path, POOLS),
+        "redis_url": f"redis://127.0.0.1:{free_port()}",
+        "listen": "127.0.0.1:0",
+    }
+
+
+def held(channel: grpc.Channel) -> str:
+    """Why KEDA is not answered."""
+    stub: Any = ExternalScalerStub(channel)
+    of = pb.ScaledObjectRef(name="workers", namespace="serving", scalerMetadata={"pool": "one"})
+    with pytest.raises(grpc.RpcError) as refusal:
+        stub.IsActive(of, timeout=10)
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    return str(refusal.value.details())
+
+
+def test_replicas_are_held_when_the_store_is_away(alone: dict[str, str]) -> None:
     with (
-        autoscaler(listen="127.0.0.1:0") as (_, addresses),
+        autoscaler(**alone) as (_, addresses),
         grpc.insecure_channel(addresses["scaler"]) as channel,
     ):
-        call: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(
-            f"/externalscaler.ExternalScaler/{method}"
-        )
-        with pytest.raises(grpc.RpcError) as refusal:
-            list(call(b"", timeout=10))
-
-    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert "replicas are held" in (refusal.value.details() or "")
+        assert "replicas are held" in held(channel)
 
 
-def test_keda_is_answered_over_tls_alone_when_there_is_a_certificate(tmp_path: Path) -> None:
+def test_keda_is_answered_over_tls_alone_when_there_is_a_certificate(
+    tmp_path: Path, alone: dict[str, str]
+) -> None:
     first, second = Authority("first"), Authority("second")
     certificate, key = first.issue()
     volume = SecretVolume(tmp_path / "tls", crt=certificate, key=key, ca=first.certificate)
@@ -55,12 +72,8 @@ def test_keda_is_answered_over_tls_alone_when_there_is_a_certificate(tmp_path: P
     shown_certificate, shown_key = first.issue()
 
     def details(channel: grpc.Channel) -> str:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            f"/{SERVICE}/IsActive"
-        )
-        with channel, pytest.raises(grpc.RpcError) as refusal:
-            call(b"", timeout=10)
-        return str(refusal.value.details())
+        with channel:
+            return held(channel)
 
     def trusting(ca: bytes, *shown: bytes) -> grpc.Channel:
         options = [("grpc.use_local_subchannel_pool", 1)]
@@ -68,7 +81,7 @@ def test_keda_is_answered_over_tls_alone_when_there_is_a_certificate(tmp_path: P
         return grpc.secure_channel(addresses["scaler"], credentials, options=options)
 
     health = {"health_listen": "127.0.0.1:0"}
-    with autoscaler(listen="127.0.0.1:0", **health, **files) as (_, addresses):
+    with autoscaler(**alone, **health, **files) as (_, addresses):
         assert "replicas are held" in details(
             trusting(first.certificate, shown_key, shown_certificate)
         )
@@ -82,9 +95,9 @@ def test_keda_is_answered_over_tls_alone_when_there_is_a_certificate(tmp_path: P
         )
 
 
-def test_other_services_are_unknown_when_asked() -> None:
+def test_other_services_are_unknown_when_asked(alone: dict[str, str]) -> None:
     with (
-        autoscaler(listen="127.0.0.1:0") as (_, addresses),
+        autoscaler(**alone) as (_, addresses),
         grpc.insecure_channel(addresses["scaler"]) as channel,
     ):
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
@@ -97,9 +110,10 @@ def test_other_services_are_unknown_when_asked() -> None:
 
 
 @pytest.mark.parametrize("mode", ["external-scaler", "standalone"])
-def test_health_is_served_until_sigterm_when_it_is_asked_for(mode: str) -> None:
-    listeners = {"listen": "127.0.0.1:0", "health_listen": "127.0.0.1:0"}
-    with autoscaler(mode=mode, **listeners) as (process, addresses):
+def test_health_is_served_until_sigterm_when_it_is_asked_for(
+    mode: str, alone: dict[str, str], server: KubernetesServer
+) -> None:
+    with autoscaler(mode=mode, health_listen="127.0.0.1:0", **alone) as (process, addresses):
         assert is_serving(addresses["health"])
         assert ("scaler" in addresses) == (mode == "external-scaler")
 
@@ -107,6 +121,7 @@ def test_health_is_served_until_sigterm_when_it_is_asked_for(mode: str) -> None:
 
         assert process.wait(10) == 0
         assert not is_serving(addresses["health"])
+    assert server.requests
 
 
 @pytest.mark.parametrize(
@@ -120,16 +135,20 @@ def test_health_is_served_until_sigterm_when_it_is_asked_for(mode: str) -> None:
             "/none",
             "FACET_AUTOSCALER_TLS_CERTIFICATE_FILE, FACET_AUTOSCALER_TLS_KEY_FILE: ",
         ),
+        ("MODE", "standalone", "no Kubernetes API to write to: "),
+        ("POOLS_FILE", "/none", "[Errno 2] No such file"),
         ("TLS_CLIENT_CA_FILE", "/none", "FACET_AUTOSCALER_TLS_CLIENT_CA_FILE needs FACET_"),
     ],
 )
 def test_start_is_refused_in_one_line_when_a_setting_is_wrong(
-    name: str, value: str, told: str
+    name: str, value: str, told: str, alone: dict[str, str]
 ) -> None:
     port = free_port()
+    settings = {f"FACET_AUTOSCALER_{key.upper()}": each for key, each in alone.items()}
     done = subprocess.run(
         [sys.executable, "-m", "facet.autoscaler"],
         env=os.environ
+        | settings
         | {f"FACET_AUTOSCALER_{name}": value.format(port=port)}
         | {"FACET_AUTOSCALER_LOG_LEVEL": "ERROR"},
         capture_output=True,

@@ -82,3 +82,16 @@ GPU_SECONDS = AUTOSCALER.gauge(
     "GPU seconds by tenant since the state began; tenant is empty for what served nobody.",
     ("tenant",),
 )
+WRITER_LEADING = AUTOSCALER.gauge(
+    "facet_autoscaler_writer_leading",
+    "1 while this replica, standalone, holds the Lease and writes replicas.",
+)
+SCALE_WRITES = AUTOSCALER.counter(
+    "facet_autoscaler_scale_writes_total",
+    "Writes of a pool's replicas, standalone: written, dry, conflict (repeated), failed.",
+    ("pool", "result"),
+)
+POD_WATCH_FAILURES = AUTOSCALER.counter(
+    "facet_autoscaler_pod_watch_failures_total",
+    "Lists and watches of pods that failed and were repeated.",
+)

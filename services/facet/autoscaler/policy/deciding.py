@@ -62,12 +62,6 @@ def decide(
     since = 0.0 if state.at_seconds is None else max(0.0, seen.now - state.at_seconds)
     stocks, memories, stock_reasons = _stocks(signals, seen, state, found, settings)
     supply = _supply(seen, stocks, horizon)
-    burning: tuple[Reason, ...] = ()
-    if supply.serving >= _SUPPLIED * state.last_size:
-        margin, burning = margin_after(
-            state.margin, signals.latency.current or {}, since / horizon, settings.slo
-        )
-        state = replace(state, margin=margin)
     lesson = Lesson(
         since, seen.pods, seen.leased, seen.arrivals, _load_pods(seen, state, supply, first)
     )
@@ -78,6 +72,12 @@ def decide(
     need = need_of(
         Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
     )
+    burning: tuple[Reason, ...] = ()
+    if supply.serving >= _SUPPLIED * state.last_size and not need.has_backlog:
+        margin, burning = margin_after(
+            state.margin, signals.latency.current or {}, since / horizon, settings.slo
+        )
+        state = replace(state, margin=margin)
     size, state, reasons = _size(seen, state, need, horizon, settings)
     replicas, pool_reasons = allocate(size, stocks, state.replicas, settings)
     decision = Decision(
@@ -164,12 +164,18 @@ def _stocks(
 
 
 def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
-    """Pods that serve, and those that will, when their pool's start-up time has passed."""
+    """Pods that serve, and those that will, when their pool's start-up time has passed.
+
+    A pod that looks for a node no longer than its pool's patience counts as one that will.
+    """
     by_pool = {each.capacity.settings.name: each for each in stocks}
     coming = []
     for pod in seen.pods:
         stock = by_pool.get(pod.pool)
-        if stock is None or pod.phase not in (Phase.PULLING, Phase.LOADING, Phase.WARMING):
+        if stock is None or pod.phase in (Phase.READY, Phase.TERMINATING):
+            continue
+        has_no_node = pod.phase is Phase.UNSCHEDULABLE
+        if has_no_node and pod.phase_seconds > stock.capacity.settings.patience_seconds:
             continue
         left = max(0.0, stock.capacity.startup_seconds - pod.age_seconds)
         coming.append((left, stock.speed))

@@ -40,6 +40,11 @@ class Need:
     pods: float
     reasons: tuple[Reason, ...]
 
+    @property
+    def has_backlog(self) -> bool:
+        """Whether work will be left over that pods which serve and start do not get done."""
+        return any(each.cause is Cause.BACKLOG for each in self.reasons)
+
 
 @dataclass(frozen=True)
 class Load:

@@ -9,8 +9,7 @@ from facet.autoscaler.decision import Cause, Reason
 from facet.autoscaler.policy.settings import PolicySettings
 from facet.autoscaler.policy.state import Sized
 
-
-HOLD = 3.0
+HOLD = 2.0
 """Start-up times for which a size is kept after it was wanted."""
 
 
@@ -19,10 +18,9 @@ def stabilised(
 ) -> tuple[int, tuple[Reason, ...]]:
     """`wanted` within what the sizes of the last start-up times (`history`) permit.
 
-    A pod is kept as long as it was wanted within `HOLD` start-up times. What a pod costs in one
-    is what starting another one costs; that much again is lost to the HPA's tolerance and to late
-    tokens where a size follows the noise of its load. Growth and shrinking are bounded within one
-    start-up time, since `start_up_ago_seconds`.
+    A pod is kept as long as it was wanted within `HOLD` start-up times: one is what starting
+    another pod in its place costs (ski rental); one more keeps the size from following the noise
+    of the load. Growth and shrinking are bounded within one, since `start_up_ago_seconds`.
     """
     reasons = []
     lately = [each for each in history if each.at_seconds >= start_up_ago_seconds]

@@ -33,6 +33,7 @@ def parse(argv: list[str] | None = None) -> Arguments:
         cold_start_seconds=given.cold_start_seconds,
         ttft_slo_seconds=given.ttft_slo_seconds,
         time_scale=given.time_scale,
+        warm_up_seconds=given.warm_up_seconds,
         batch_share=given.batch_share,
         spot_losses=given.spot_losses_per_hour,
         failures=given.failures_per_hour,
@@ -75,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--time-scale", type=_positive, default=1.0, metavar="X", help="stretch the load's time"
+    )
+    parser.add_argument(
+        "--warm-up-seconds",
+        type=_rate,
+        default=1800.0,
+        metavar="S",
+        help="play the load's first minutes before it for so long, unmeasured",
     )
     parser.add_argument(
         "--batch-share", type=_share, default=0.0, metavar="X", help="of requests that may wait"

@@ -21,6 +21,7 @@ from facet.simulator.scaling.port import POOL, SPOT, Scaler
 from facet.simulator.simulation import Setting, Simulation
 from facet.simulator.sizing import (
     ATTAINMENT,
+    BEGIN_SECONDS,
     Sizing,
     measure,
     peak_rate,
@@ -62,6 +63,7 @@ class Options:
     cold_start_seconds: float = 240.0
     ttft_slo_seconds: float = 2.0
     time_scale: float = 1.0
+    warm_up_seconds: float = 1800.0
     batch_share: float = 0.0
     spot_losses: float = 0.0
     failures: float = 0.0
@@ -108,13 +110,18 @@ def prepare(options: Options, model: PodModel, sizing: Sizing | None = None) -> 
     workload = scaled_to(source, sizing, options.peak_pods, options.seed)
     if options.batch_share:
         workload = with_batch(workload, options.batch_share, options.seed)
+    first_pods = pods_at_begin(workload, sizing)
+    # What begins with nothing is there to be begun with nothing.
+    warm_up = options.warm_up_seconds if first_pods else 0.0
     setting = Setting(
         model,
         workload,
-        pods_at_begin(workload, sizing),
+        first_pods,
         options.cold_start_seconds,
         options.ttft_slo_seconds,
-        functools.partial(_faults, options),
+        functools.partial(_faults, options, warm_up),
+        warm_up,
+        BEGIN_SECONDS,
     )
     requests = interactive = 0
     for request in workload.arrivals():
@@ -242,10 +249,12 @@ def _source(options: Options) -> Source:
     return source if options.time_scale == 1.0 else source.stretched(options.time_scale)
 
 
-def _faults(options: Options) -> Faults:
-    lossy = PoolFaults(
-        options.spot_losses, options.failures, (options.stock_out,) if options.stock_out else ()
-    )
+def _faults(options: Options, begin_seconds: float) -> Faults:
+    stock_outs = []
+    if options.stock_out:
+        begin, end = options.stock_out
+        stock_outs.append((begin_seconds + begin, begin_seconds + end))
+    lossy = PoolFaults(options.spot_losses, options.failures, tuple(stock_outs))
     plain = PoolFaults(failures_per_hour=options.failures)
     return Faults({SPOT: lossy, POOL: plain}, options.seed)
 

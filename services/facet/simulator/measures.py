@@ -110,10 +110,12 @@ class Window:
 class Measures:
     """Counts of one simulation; `facet.simulator.fleet.Observer`.
 
-    Attainment is of interactive requests, those that never began among the misses.
+    Attainment is of interactive requests, those that never began among the misses. What arrives
+    or is paid before `measured_from_seconds` is not counted, but for signals.
     """
 
-    def __init__(self, ttft_slo_seconds: float) -> None:
+    def __init__(self, ttft_slo_seconds: float, measured_from_seconds: float = 0.0) -> None:
+        self.measured_from_seconds = measured_from_seconds
         self.arrived = 0
         self.ended_requests = 0
         self.interactive = 0
@@ -132,19 +134,23 @@ class Measures:
 
     def submitted(self, request: Request) -> None:
         """A request arrived."""
+        if self.window is not None:
+            self.window.count(request)
+        if not self._counts(request):
+            return
         self.arrived += 1
         if request.priority is Priority.INTERACTIVE:
             self.interactive += 1
-        if self.window is not None:
-            self.window.count(request)
 
     def first_token(self, request: Request, now: float) -> None:
         """See `Observer.first_token`."""
         ttft = now - request.arrived_seconds
-        if self.first_token_seconds is None:
-            self.first_token_seconds = ttft
         if self.window is not None:
             self.window.ttfts[request.priority].append((now, ttft))
+        if not self._counts(request):
+            return
+        if self.first_token_seconds is None:
+            self.first_token_seconds = ttft
         if request.priority is not Priority.INTERACTIVE:
             return
         if ttft <= self._slo:
@@ -156,7 +162,7 @@ class Measures:
 
     def ended(self, request: Request, pod: SimulatedPod, now: float) -> None:
         """See `Observer.ended`."""
-        self.ended_requests += 1
+        self.ended_requests += self._counts(request)
         if self.window is not None and len(self.window.timings) < _TIMINGS:
             self.window.timings.append((pod.pool, _timing(request, pod, now)))
 
@@ -167,7 +173,15 @@ class Measures:
 
     def pod_gone(self, pod: SimulatedPod, now: float) -> None:
         """See `Observer.pod_gone`."""
-        self._pod_seconds += max(0.0, now - pod.paid_since_seconds)
+        since = max(pod.paid_since_seconds, self.measured_from_seconds)
+        self._pod_seconds += max(0.0, now - since)
+
+    def resized(self, now: float) -> None:
+        """The wanted size changed."""
+        self.scale_events += now >= self.measured_from_seconds
+
+    def _counts(self, request: Request) -> bool:
+        return request.arrived_seconds >= self.measured_from_seconds
 
     @property
     def misses(self) -> int:
@@ -186,7 +200,11 @@ class Measures:
 
     def sample(self, now: float, ready: int, paid: int, oldest_seconds: float) -> None:
         """Note the state for plots."""
+        if now < self.measured_from_seconds:
+            return
+        self.peak_pods = max(self.peak_pods, paid)
         arrived = self.arrived - self._sampled_arrived
         self._sampled_arrived = self.arrived
-        self.samples.append(Sample(now, arrived, ready, paid, oldest_seconds, self._worst_ttft))
+        at = now - self.measured_from_seconds
+        self.samples.append(Sample(at, arrived, ready, paid, oldest_seconds, self._worst_ttft))
         self._worst_ttft = 0.0

@@ -41,6 +41,7 @@ def _values(options: Options, outcome: Outcome, best: float | None) -> dict[str,
         "requests": measures.arrived,
         "unserved": measures.arrived - measures.ended_requests,
         "first_token_s": _rounded(measures.first_token_seconds),
+        "warm_up_seconds": measures.measured_from_seconds,
         **defaults(options),
     }
 
@@ -78,7 +79,8 @@ def table(options: Options, outcomes: Sequence[Outcome]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-    given = defaults(options).items()
+    warm_up = {each.measures.measured_from_seconds for each in outcomes}
+    given = {"warm_up_seconds": max(warm_up, default=0.0), **defaults(options)}.items()
     return [*lines, ", ".join(f"{name}={value}" for name, value in given if value is not None)]
 
 

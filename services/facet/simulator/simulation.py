@@ -25,7 +25,11 @@ _PATIENCE_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What all policies of a comparison have alike. `initial_pods` are there, ready, at 0."""
+    """What all policies of a comparison have alike. `initial_pods` are there, ready, at 0.
+
+    For `warm_up_seconds` the first `warm_up_of_seconds` of the load are played again and again,
+    unmeasured; the load itself begins after that.
+    """
 
     model: PodModel
     workload: Workload
@@ -33,6 +37,29 @@ class Setting:
     cold_start_seconds: float = 240.0
     ttft_slo_seconds: float = 2.0
     faults: Callable[[], Faults] = field(default=Faults)
+    warm_up_seconds: float = 0.0
+    warm_up_of_seconds: float = 300.0
+
+    @property
+    def end_seconds(self) -> float:
+        """When the load ends, in the simulation's time."""
+        return self.warm_up_seconds + self.workload.duration_seconds
+
+    def arrivals(self) -> Iterator[Request]:
+        """Warm-up and load, in the simulation's time."""
+        part = min(self.warm_up_of_seconds, self.workload.duration_seconds)
+        begin = 0.0
+        while begin < self.warm_up_seconds:
+            for request in self.workload.arrivals():
+                at = begin + request.arrived_seconds
+                if request.arrived_seconds >= part or at >= self.warm_up_seconds:
+                    break
+                request.arrived_seconds = at
+                yield request
+            begin += part
+        for request in self.workload.arrivals():
+            request.arrived_seconds += self.warm_up_seconds
+            yield request
 
 
 class Simulation:
@@ -41,7 +68,7 @@ class Simulation:
     def __init__(
         self, setting: Setting, scaler: Scaler, *, tell: Callable[[float, int], None] | None = None
     ) -> None:
-        self.measures = Measures(setting.ttft_slo_seconds)
+        self.measures = Measures(setting.ttft_slo_seconds, setting.warm_up_seconds)
         self._setting = setting
         self._kernel = Kernel()
         self._queue = SimulatedQueue(lambda: self._kernel.now)
@@ -55,20 +82,20 @@ class Simulation:
         )
         self._scaler = scaler
         self._tell = tell
-        self._arrivals: Iterator[Request] = setting.workload.arrivals()
+        self._arrivals: Iterator[Request] = setting.arrivals()
         self._has_arrived = False
         self._most_misses = math.inf
 
     def run(self, *, most_misses: float = math.inf) -> Measures:
         """Run to the end, or until there were more misses than `most_misses`."""
         self._most_misses = most_misses
-        duration = self._setting.workload.duration_seconds
+        end = self._setting.end_seconds
         cluster = Cluster(self._kernel, self._queue, self._fleet, self.measures)
         self._scaler.begin(cluster, self._setting.initial_pods)
         self._sample()
         self._await_next()
-        self._kernel.at(duration, lambda: None)
-        self._kernel.run(self._is_over, duration + _PATIENCE_SECONDS)
+        self._kernel.at(end, lambda: None)
+        self._kernel.run(self._is_over, end + _PATIENCE_SECONDS)
         self._fleet.close()
         return self.measures
 
@@ -79,7 +106,7 @@ class Simulation:
         return (
             self._has_arrived
             and measures.ended_requests == measures.arrived
-            and self._kernel.now >= self._setting.workload.duration_seconds
+            and self._kernel.now >= self._setting.end_seconds
         )
 
     def _await_next(self) -> None:
@@ -100,7 +127,6 @@ class Simulation:
         pods = list(self._fleet.pods.values())
         ready, now = sum(pod.is_ready for pod in pods), self._kernel.now
         measures = self.measures
-        measures.peak_pods = max(measures.peak_pods, len(pods))
         oldest = self._queue.oldest_seconds(Priority.INTERACTIVE)
         measures.sample(now, ready, len(pods), oldest)
         if self._tell:

@@ -27,7 +27,8 @@ _TRIALS = 5
 _SAMPLE = 4_000
 _FIRST_LOAD = 10.0
 _PEAK_SHARE = 0.99
-_BEGIN_SECONDS = 300.0
+BEGIN_SECONDS = 300.0
+"""How much of a load tells what it begins with."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def pods_at_begin(workload: Workload, sizing: Sizing) -> int:
     """What the first five minutes need."""
     count = 0
     for request in workload.arrivals():
-        if request.arrived_seconds >= _BEGIN_SECONDS:
+        if request.arrived_seconds >= BEGIN_SECONDS:
             break
         count += 1
-    return sizing.pods_for(count / min(_BEGIN_SECONDS, workload.duration_seconds))
+    return sizing.pods_for(count / min(BEGIN_SECONDS, workload.duration_seconds))

@@ -60,6 +60,7 @@ def test_one_json_line_a_policy_is_printed_and_a_plot_drawn(
         assert each["requests"] == 250
         assert each["unserved"] == 0
         assert each["cold_start_seconds"] == 30.0
+        assert each["warm_up_seconds"] == 1800.0
         assert (tmp_path / "plots" / f"{each['policy']}.png").read_bytes()[:4] == b"\x89PNG"
     named = {each["policy"]: each for each in lines}
     assert named["clairvoyant"]["vs_clairvoyant"] == 1.0
@@ -84,6 +85,7 @@ def test_a_table_with_the_flags_is_printed_when_no_json_is_asked_for(
     assert [line.split()[0] for line in lines[1:3]] == ["fixed-mean", "hpa-utilisation"]
     assert "cold_start_seconds=240.0" in lines[3]
     assert "seed=3" in lines[3]
+    assert "warm_up_seconds=1800.0" in lines[3]
 
 
 @pytest.mark.parametrize(

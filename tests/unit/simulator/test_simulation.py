@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import time
 import tracemalloc
@@ -36,6 +37,26 @@ def test_all_requests_end_and_the_same_comes_out_when_the_seed_is_the_same() -> 
     assert first.attainment > 0.99
     assert first.ttft.percentile(0.99) == second.ttft.percentile(0.99)
     assert first.pod_hours == second.pod_hours
+
+
+def test_only_the_load_is_measured_when_it_is_warmed_up() -> None:
+    cold = _setting(600)
+    warm = dataclasses.replace(cold, warm_up_seconds=130.0, warm_up_of_seconds=50.0)
+
+    played = [request.arrived_seconds for request in warm.arrivals()]
+    plain, warmed = (Simulation(each, FixedSize(PODS)).run() for each in (cold, warm))
+
+    load = [request.arrived_seconds for request in cold.arrivals()]
+    begin = [at for at in load if at < 50.0]
+    assert played == pytest.approx(
+        begin
+        + [50.0 + at for at in begin]
+        + [100.0 + at for at in begin if at < 30.0]
+        + [130.0 + at for at in load]
+    )
+    assert warmed.arrived == warmed.ended_requests == warmed.interactive == 600
+    assert warmed.pod_hours == pytest.approx(plain.pod_hours, rel=0.05)
+    assert warmed.samples[0].at_seconds == pytest.approx(5.0)
 
 
 def test_memory_does_not_grow_with_the_requests() -> None:

@@ -13,7 +13,7 @@ from facet.autoscaler.policy.learning import Lesson, effort_of, learned
 from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.stabilising import noticed, remembered, stabilised
+from facet.autoscaler.policy.stabilising import HOLD, noticed, remembered, stabilised
 from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
 from facet.queue.values import Priority
@@ -62,12 +62,6 @@ def decide(
     since = 0.0 if state.at_seconds is None else max(0.0, seen.now - state.at_seconds)
     stocks, memories, stock_reasons = _stocks(signals, seen, state, found, settings)
     supply = _supply(seen, stocks, horizon)
-    burning: tuple[Reason, ...] = ()
-    if supply.serving >= _SUPPLIED * state.last_size:
-        margin, burning = margin_after(
-            state.margin, signals.latency.current or {}, since / horizon, settings.slo
-        )
-        state = replace(state, margin=margin)
     lesson = Lesson(
         since, seen.pods, seen.leased, seen.arrivals, _load_pods(seen, state, supply, first)
     )
@@ -78,6 +72,12 @@ def decide(
     need = need_of(
         Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
     )
+    burning: tuple[Reason, ...] = ()
+    if supply.serving >= _SUPPLIED * state.last_size and not need.has_backlog:
+        margin, burning = margin_after(
+            state.margin, signals.latency.current or {}, since / horizon, settings.slo
+        )
+        state = replace(state, margin=margin)
     size, state, reasons = _size(seen, state, need, horizon, settings)
     replicas, pool_reasons = allocate(size, stocks, state.replicas, settings)
     decision = Decision(
@@ -164,12 +164,18 @@ def _stocks(
 
 
 def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
-    """Pods that serve, and those that will, when their pool's start-up time has passed."""
+    """Pods that serve, and those that will, when their pool's start-up time has passed.
+
+    A pod that looks for a node no longer than its pool's patience counts as one that will.
+    """
     by_pool = {each.capacity.settings.name: each for each in stocks}
     coming = []
     for pod in seen.pods:
         stock = by_pool.get(pod.pool)
-        if stock is None or pod.phase not in (Phase.PULLING, Phase.LOADING, Phase.WARMING):
+        if stock is None or pod.phase in (Phase.READY, Phase.TERMINATING):
+            continue
+        has_no_node = pod.phase is Phase.UNSCHEDULABLE
+        if has_no_node and pod.phase_seconds > stock.capacity.settings.patience_seconds:
             continue
         left = max(0.0, stock.capacity.startup_seconds - pod.age_seconds)
         coming.append((left, stock.speed))
@@ -178,7 +184,7 @@ def _supply(seen: _Seen, stocks: Sequence[Stock], horizon: float) -> Supply:
 
 
 def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity) -> float | None:
-    """The load that the busy sequences show; None while work waits or nothing serves.
+    """The load that the busy sequences show; None while work waits, or no sequence is free.
 
     A request stays the shorter the emptier its pod is: the share of a full pod's rate is
     u / (g + (1 - g) * u) where the share u of its sequences is busy and the share g of a full
@@ -187,8 +193,10 @@ def _load_pods(seen: _Seen, state: PolicyState, supply: Supply, first: Capacity)
     if supply.serving <= 0 or any(each.work.requests > 0 for each in seen.waiting.values()):
         return None
     busy = seen.leased.requests / first.batch / supply.serving
+    if busy >= 1:
+        return None
     slowing = first.slowing(one_request(state.mix))
-    return supply.serving * busy / (slowing + (1 - slowing) * min(1.0, busy))
+    return supply.serving * busy / (slowing + (1 - slowing) * busy)
 
 
 def _size(
@@ -197,7 +205,7 @@ def _size(
     """Pods of the first pool's speed, within limits over time, and the state that knows them."""
     reasons: list[Reason] = []
     idle = math.inf if state.last_work_seconds is None else seen.now - state.last_work_seconds
-    history = tuple(each for each in state.history if each.at_seconds >= seen.now - horizon)
+    history = state.history
     wanted = math.ceil(need.pods - 1e-9)
     if seen.arrivals is None:
         wanted = max(wanted, state.last_size)
@@ -210,10 +218,11 @@ def _size(
         wanted = 1
         cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
         reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
-    given, limits = stabilised(wanted, history, settings)
+    given, limits = stabilised(wanted, history, seen.now - horizon, settings)
     there = sum(1 for pod in seen.pods if pod.phase is not Phase.TERMINATING)
     asked, noticing = noticed(given, there, settings)
     apart = settings.interval_seconds / 2
-    history = remembered(history, Sized(seen.now, wanted, given, given), seen.now - horizon, apart)
+    since = seen.now - HOLD * horizon
+    history = remembered(history, Sized(seen.now, wanted, given, given), since, apart)
     state = replace(state, history=history, last_size=given)
     return asked, state, (*reasons, *limits, *noticing)

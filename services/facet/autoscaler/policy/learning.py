@@ -74,11 +74,14 @@ def learned(
         served = replace(served, output_tokens=served.requests * mean)
     rate = first.pod_seconds(served) / seconds
     if lesson.load_pods is not None:
-        kept = math.exp(-seconds / (_EFFORT_MEMORY * horizon_seconds))
+        memory = _EFFORT_MEMORY * horizon_seconds
+        kept = math.exp(-seconds / memory)
+        # At first the coefficients count as much as all that will be remembered.
+        as_told = 0.0 if state.expected else rate * memory
         state = replace(
             state,
-            occupied=state.occupied * kept + lesson.load_pods * seconds,
-            expected=state.expected * kept + rate * seconds,
+            occupied=(state.occupied or as_told) * kept + lesson.load_pods * seconds,
+            expected=(state.expected or as_told) * kept + rate * seconds,
         )
     forecaster, expected = observe(
         state.forecaster,

@@ -40,6 +40,11 @@ class Need:
     pods: float
     reasons: tuple[Reason, ...]
 
+    @property
+    def has_backlog(self) -> bool:
+        """Whether work will be left over that pods which serve and start do not get done."""
+        return any(each.cause is Cause.BACKLOG for each in self.reasons)
+
 
 @dataclass(frozen=True)
 class Load:
@@ -85,7 +90,8 @@ def need_of(
             pods = wanted
             numbers = {"pod_seconds": seconds, "remaining_seconds": remaining, "pods": pods}
             reasons.append(Reason(Cause.BATCH, numbers=numbers))
-    held = load.leased_requests / capacity.sequences
+    # Workers hold more than they have seats for: what is leased keeps pods, and never adds one.
+    held = min(supply.serving, load.leased_requests / capacity.sequences)
     if held > pods:
         pods = held
         reasons.append(

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from facet.autoscaler.policy.forecasting import Forecaster
 from facet.autoscaler.work import Work
 
-FIRST_MARGIN = 0.15
-"""Room on top until misses are measured; it shrinks in an hour where none come."""
-
 
 @dataclass(frozen=True)
 class PoolMemory:
@@ -70,7 +67,7 @@ class PolicyState:
     last_size: int = 0
     pools: Mapping[str, PoolMemory] = field(default_factory=dict)
     last_work_seconds: float | None = None
-    margin: float = FIRST_MARGIN
+    margin: float = 0.0
     occupied: float = 0.0
     expected: float = 0.0
     gpu_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -92,7 +92,8 @@ class Clairvoyant:
         self._simulated += self._requests
         # One that has missed too many is not run to its end; what it cost does not count.
         most = math.inf if is_whole else (1.0 - ATTAINMENT) * self._requests
-        run = Simulation(self._setting, Scheduled(schedule)).run(most_misses=most)
+        scaler = Scheduled(schedule, self._setting.warm_up_seconds)
+        run = Simulation(self._setting, scaler).run(most_misses=most)
         return Tried(schedule, run)
 
     def _priced(self) -> Tried:

@@ -29,7 +29,7 @@ class Cluster:
     def resize(self, pool: str, count: int) -> None:
         """Ask for so many pods."""
         if count != self.fleet.wanted(pool):
-            self.measures.scale_events += 1
+            self.measures.resized(self.kernel.now)
             self.fleet.resize(pool, count)
 
 

@@ -74,10 +74,11 @@ class Schedule:
 
 
 class Scheduled:
-    """Asks for the pods of a schedule just in time."""
+    """Asks for the pods of a schedule, which begins at `begin_seconds`, just in time."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, begin_seconds: float = 0.0) -> None:
         self._schedule = schedule
+        self._begin_seconds = begin_seconds
 
     def begin(self, cluster: Cluster, pods: int) -> None:
         """See `Scaler.begin`."""
@@ -95,7 +96,7 @@ class Scheduled:
                 changes.append((until, -1))
         cluster.fleet.begin_with(POOL, at_zero)
         for at, change in sorted(changes):
-            cluster.kernel.at(at, _Change(cluster, change))
+            cluster.kernel.at(self._begin_seconds + at, _Change(cluster, change))
 
     def woken(self) -> None:
         """See `Scaler.woken`."""

@@ -112,12 +112,12 @@ def test_pods_are_ordered_for_the_load_when_it_rises_tenfold() -> None:
     assert decision.total >= 30
 
 
-def test_size_is_held_for_a_start_up_time_when_the_load_falls() -> None:
+def test_size_is_held_for_two_start_up_times_when_the_load_falls() -> None:
     cluster = Cluster(settings(), ready=22)
     for _ in range(100):
         decision = cluster.step(arrived=_rate(20), leased=320)
     before = decision.total
-    held = [cluster.step(arrived=_rate(2), leased=32).total for _ in range(24)]
+    held = [cluster.step(arrived=_rate(2), leased=32).total for _ in range(48)]
     assert set(held) == {before}
     for _ in range(200):
         decision = cluster.step(arrived=_rate(2), leased=32)
@@ -242,7 +242,26 @@ def test_more_backlog_never_asks_for_fewer_pods_when_all_else_is_equal(
     one, _ = decide(few, cluster.state, cluster.settings)
     other, _ = decide(many, cluster.state, cluster.settings)
     assert other.total >= one.total
-    assert one.total >= min(math.ceil(leased / 16), 10 * ready)
+    assert one.total >= min(math.ceil(leased / 16), ready)
+
+
+def test_what_workers_hold_beyond_their_seats_adds_no_pods_when_the_load_is_served() -> None:
+    cluster = Cluster(settings(), ready=20)
+    for _ in range(100):
+        decision = cluster.step(arrived=_rate(12), leased=20 * 16 + 40)
+    assert decision.total <= 20
+
+
+def test_pods_that_look_for_a_node_count_as_coming_when_work_waits() -> None:
+    totals = []
+    for phase in (Phase.PULLING, Phase.UNSCHEDULABLE):
+        cluster = Cluster(settings(), ready=4)
+        for _ in range(30):
+            cluster.step(arrived=_rate(4), leased=60)
+        there = [*pods(4), *pods(8, "first", phase, age=60.0)]
+        seen = signals(cluster.now + 10, there, waiting=1500, leased=64, arrived=40)
+        totals.append(decide(seen, cluster.state, cluster.settings)[0].total)
+    assert totals[0] == totals[1]
 
 
 def test_odd_leased_work_is_accounted_as_other_when_no_tenant_is_told() -> None:

@@ -24,6 +24,9 @@ from pathlib import Path
 import grpc
 
 import facet
+from facet.api.externalscaler import external_scaler_service_pb2 as pb
+from facet.api.externalscaler.external_scaler_service_pb2_grpc import ExternalScalerStub
+from facet.autoscaler.external_scaler import METRIC
 from facet.node.redis_server import find_server, render_config
 from tools.demo import questions
 from tools.images.catalogue import AUTOSCALER, GATEWAY, WORKER_CPU, Image
@@ -34,6 +37,8 @@ _READY_SECONDS = {GATEWAY: 30.0, AUTOSCALER: 30.0, WORKER_CPU: 300.0}
 _STOP_SECONDS = 60.0
 _ANSWER_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+_DECISION_SECONDS = 60.0
+_POOL = "check"
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
 _REDIS_PORT = 6379
@@ -150,18 +155,23 @@ def ask(key: str) -> str:
 
 
 def scaler_problem() -> str:
-    """Empty if KEDA would hear that replicas are held."""
+    """Empty if KEDA is told within a while that the one worker stays; else what it is told."""
+    pool = pb.ScaledObjectRef(name="check", scalerMetadata={"pool": _POOL})
+    request = pb.GetMetricsRequest(scaledObjectRef=pool, metricName=METRIC)
+    told = ""
+    deadline = time.monotonic() + _DECISION_SECONDS
     with grpc.insecure_channel("127.0.0.1:8472") as channel:
-        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            "/externalscaler.ExternalScaler/GetMetrics"
-        )
-        try:
-            call(b"", timeout=10)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                return ""
-            return f"the autoscaler refused with {error.code()}"
-    return "the autoscaler answered without a policy"
+        while time.monotonic() < deadline:
+            try:
+                answer = ExternalScalerStub(channel).GetMetrics(request, timeout=10)
+            except grpc.RpcError as error:
+                told = f"{error.code()}: {error.details()}"
+            else:
+                told = str([value.metricValue for value in answer.metricValues])
+                if told == "[1]":
+                    return ""
+            time.sleep(_POLL_SECONDS)
+    return f"the autoscaler does not ask for the one worker: {told}"
 
 
 def run(store: Store, folder: Path) -> dict[str, object]:
@@ -172,6 +182,8 @@ def run(store: Store, folder: Path) -> dict[str, object]:
     (given / "api-keys").write_text(f"check:{hashlib.sha256(key.encode()).hexdigest()}\n")
     draw = random.SystemRandom()
     (given / "redis-password").write_text(password)
+    pools = {"pools": [{"name": _POOL, "profile": "nano-cpu", "min": 1, "max": 1}]}
+    (given / "pools.json").write_text(json.dumps(pools))
     redis_of_all = {
         "REDIS_URL": f"redis://127.0.0.1:{_REDIS_PORT}/0",
         "REDIS_CREDENTIALS": "file",
@@ -179,8 +191,8 @@ def run(store: Store, folder: Path) -> dict[str, object]:
     }
     environment = {
         GATEWAY: {**redis_of_all, "API_KEYS_FILE": "/mnt/api-keys"},
-        AUTOSCALER: redis_of_all,
-        WORKER_CPU: redis_of_all,
+        AUTOSCALER: {**redis_of_all, "POOLS_FILE": "/mnt/pools.json"},
+        WORKER_CPU: {**redis_of_all, "POOL": _POOL},
     }
     problems: list[str] = []
     with ExitStack() as stack:

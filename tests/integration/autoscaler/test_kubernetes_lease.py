@@ -181,7 +181,7 @@ async def test_there_are_never_two_leaders_when_replicas_stall_and_calls_fail(
     stalled = [0.0] * 3
     leaders: list[int] = []
     now = 0.0
-    for _ in range(100):
+    for _ in range(250):
         now += random.uniform(0.2, 2.5)
         for clock in clocks:
             clock.passed = now

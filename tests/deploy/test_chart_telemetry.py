@@ -66,8 +66,9 @@ def test_telemetry_of_a_service_is_what_the_values_say(
     workload = f"Deployment/facet-{name}"
     telemetry = {key: value for key, value in chart.env(workload).items() if "_TRACE_" in key}
     telemetry |= {key: value for key, value in chart.env(workload).items() if "_LEVEL_F" in key}
-    for key, value in telemetry.items():
-        monkeypatch.setenv(key, value)
+    for key, value in chart.env(workload).items():
+        if key in telemetry or key.endswith("_POOLS_FILE"):
+            monkeypatch.setenv(key, value)
 
     settings = SETTINGS[name]()
 

@@ -191,8 +191,13 @@ def run(store: Store, folder: Path) -> dict[str, object]:
     }
     environment = {
         GATEWAY: {**redis_of_all, "API_KEYS_FILE": "/mnt/api-keys"},
-        AUTOSCALER: {**redis_of_all, "POOLS_FILE": "/mnt/pools.json"},
-        WORKER_CPU: {**redis_of_all, "POOL": _POOL},
+        # Their metrics are on one port, each in a pod of its own; here all share an address.
+        AUTOSCALER: {
+            **redis_of_all,
+            "POOLS_FILE": "/mnt/pools.json",
+            "METRICS_LISTEN": "127.0.0.1:0",
+        },
+        WORKER_CPU: {**redis_of_all, "POOL": _POOL, "METRICS_LISTEN": "127.0.0.1:0"},
     }
     problems: list[str] = []
     with ExitStack() as stack:

@@ -19,9 +19,9 @@ FLOOR = NANO_CPU.engine.acceptance_floor
 
 
 def logged(node: RunningNode, worker: str, event: str) -> dict[str, object]:
-    """The one line of the worker's log that tells this."""
+    """The latest line of the worker's log that tells this; a worker that was killed has more."""
     text = (node.state_dir / "logs" / f"{worker}.log").read_text()
-    [line] = [line for line in text.splitlines() if f'"{event}"' in line]
+    [*_, line] = [line for line in text.splitlines() if f'"{event}"' in line]
     return dict(json.loads(line))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -40,15 +41,15 @@ def traced_program(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 class Arrived:
-    """The spans that arrive from here on."""
+    """The spans that begin from here on; those of other tests' requests may still arrive."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._known = len(receiver.spans)
+        self._since_ns = time.time_ns()
 
     @property
     def spans(self) -> list[ReceivedSpan]:
-        return self._receiver.spans[self._known :]
+        return [span for span in self._receiver.spans if span.start_ns >= self._since_ns]
 
     def named(self, name: str) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.name == name]

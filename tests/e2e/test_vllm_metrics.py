@@ -18,11 +18,11 @@ WORKERS = ("worker-0", "worker-1")
 
 
 def listeners(node: RunningNode) -> Iterator[str]:
-    """Where the workers of a node serve their metrics, by their logs."""
+    """Where the workers of a node serve their metrics, by the latest that their logs say."""
     for name in WORKERS:
-        for line in (node.state_dir / "logs" / f"{name}.log").read_text().splitlines():
-            if '"metrics.listening"' in line:
-                yield json.loads(line)["address"]
+        lines = (node.state_dir / "logs" / f"{name}.log").read_text().splitlines()
+        [*_, line] = [line for line in lines if '"metrics.listening"' in line]
+        yield json.loads(line)["address"]
 
 
 async def test_workers_tell_speculation_cache_and_tokens_beside_vllm(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -39,11 +41,17 @@ async def nano_engine(
         plan=plan(replace(profile, engine=depths), Machine(ram=exactly(6 * GIB))),
     )
     engine = VllmEngine(options, NANO, measures)
-    await engine.start()
-    yield engine
-    await engine.stop()
-    os.environ.clear()
-    os.environ.update(before)
+    try:
+        await engine.start()
+        yield engine
+    finally:
+        await engine.stop()
+        os.environ.clear()
+        os.environ.update(before)
+        # vLLM leaves its sockets' context to the collector, which warns: not in a later test.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 async def generate(

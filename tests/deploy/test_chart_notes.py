@@ -58,4 +58,4 @@ def test_the_writer_is_named_when_there_is_one(
     assert "facet-worker-one: min 2, max 5" in said
     assert writer in said
     assert "between min and max" in said
-    assert ("has no policy" in said) is held
+    assert ("facet admin autoscaler explain" in said) is held

@@ -164,12 +164,10 @@ null it is left to you (kubectl scale deployment NAME --replicas=N) or to a scal
 A HorizontalPodAutoscaler for each pool writes their number, between min and max, to hold CPU use at
 {{ .Values.autoscaler.targetCpuPercent }} % of what is requested; the cluster needs the metrics API (metrics-server; GKE has it).
 {{- else if eq $mode "keda" -}}
-KEDA writes their number, between min and max of the pool's ScaledObject, as Facet's autoscaler tells it. The
-autoscaler of this release has no policy: it tells nothing, an error to KEDA, and so their number is held:
-1 at first, then what you set (kubectl scale deployment NAME --replicas=N, at least 1).
+KEDA writes their number, between min and max of the pool's ScaledObject, as Facet's autoscaler tells it.
+Why it is what it is: facet admin autoscaler explain. While a signal is missing their number is held.
 {{- else -}}
-Facet's autoscaler alone writes their number, between min and max. The autoscaler of this release has no policy
-and writes nothing, so that min and max do nothing yet: 1 at first, then what you set (kubectl scale
-deployment NAME --replicas=N).
+Facet's autoscaler alone writes their number, between min and max.
+Why it is what it is: facet admin autoscaler explain. While a signal is missing their number is held.
 {{- end -}}
 {{- end -}}

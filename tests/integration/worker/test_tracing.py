@@ -287,12 +287,13 @@ async def test_the_oldest_spans_give_way_when_the_collector_hangs() -> None:
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(processor)
         tracer = provider.get_tracer("test")
-        slowest = 0.0
-        for _ in range(10_000):
+        took = []
+        for _ in range(3 * 10_000):
             began = time.monotonic()
             tracer.start_span("span", Context()).end()
-            slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 0.5
+            took.append(time.monotonic() - began)
+        # The queue is full in each third; a machine that stands still does so in one.
+        assert min(max(took[at : at + 10_000]) for at in (0, 10_000, 20_000)) < 0.5
         began = time.monotonic()
         await stop_batching(processor)
         assert time.monotonic() - began < STOP_SECONDS + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from facet.autoscaler.signals import Phase
 from facet.core.errors import Reason
 from facet.core.telemetry.metrics import Description
 from tools.deploy_check.promql import Matcher, Use, uses
@@ -28,14 +29,7 @@ _CLOSED_OF = {
         "abandoned",
         "dead_lettered",
     },
-    ("facet_autoscaler_pods", "phase"): {
-        "unschedulable",
-        "pulling",
-        "loading",
-        "warming",
-        "ready",
-        "terminating",
-    },
+    ("facet_autoscaler_pods", "phase"): {phase.value for phase in Phase},
 }
 _OF_COUNTERS = {"rate", "increase"}
 _OF_GAUGES = {"deriv"}

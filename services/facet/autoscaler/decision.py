@@ -11,7 +11,6 @@ class Cause(StrEnum):
     """What set or limited a size."""
 
     BLIND = "blind"
-    FIRST = "first"
     FORECAST = "forecast"
     BACKLOG = "backlog"
     LEASED = "leased"

@@ -38,6 +38,37 @@ def test_a_target_is_reported_when_the_makefile_lacks_it(project: Path) -> None:
     assert doc_problems(project) == ["docs/guide.md: `make walk` is not in the Makefile"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`facet admin dlq\n  redrive ID...`",
+        "```sh\n.venv/bin/facet admin queues --json  # what waits\n```",
+        "`facet admin ...`, `facet --tls`, `facet simulate --workload flash`",
+    ],
+)
+def test_a_command_is_not_reported_when_the_command_line_has_it(project: Path, text: str) -> None:
+    (project / "docs" / "guide.md").write_text(f"{text}\n")
+
+    assert doc_problems(project) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("`facet admin dlq\n  replay ID`", "admin dlq replay"),
+        ("```sh\nfacet admin scaler\n```", "admin scaler"),
+        ("`facet admin usage --xml`", "admin ... --xml"),
+        ("`facet serve`", "serve"),
+    ],
+)
+def test_a_command_is_reported_when_the_command_line_lacks_it(
+    project: Path, text: str, said: str
+) -> None:
+    (project / "docs" / "guide.md").write_text(f"{text}\n")
+
+    assert doc_problems(project) == [f"docs/guide.md: `facet {said}` is no command"]
+
+
 def test_a_record_is_reported_when_the_index_lacks_it(project: Path) -> None:
     (project / "docs" / "adr" / "0002-second.md").write_text("# 0002\n")
 

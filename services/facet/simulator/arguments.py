@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "--failures-per-hour", type=_rate, default=0.0, metavar="X", help="of each pod's engine"
     )
     parser.add_argument("--seed", type=_count, default=0, metavar="N")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write a PNG a policy there")
+    parser.add_argument("--plots", type=_plots, metavar="DIR", help="write a PNG a policy there")
     return parser
 
 
@@ -117,6 +118,13 @@ def _policies(value: str) -> tuple[str, ...]:
             f"{unknown[0]!r} is no policy: all, or some of {', '.join(POLICIES)}"
         )
     return tuple(dict.fromkeys(names))
+
+
+def _plots(value: str) -> Path:
+    # Told before a long run, and only to those who want plots.
+    if importlib.util.find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("plots need matplotlib: pip install 'facet[simulator]'")
+    return Path(value)
 
 
 def _number(value: str) -> float:

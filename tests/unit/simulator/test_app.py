@@ -112,3 +112,15 @@ def test_it_ends_with_two_and_says_what_is_wrong(
     printed = capsys.readouterr()
     assert fault in printed.err
     assert printed.out == ""
+
+
+def test_matplotlib_is_asked_for_before_the_run_when_only_plots_need_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--workload", "zero", "--plots", "plots"])
+
+    assert ended.value.code == 2
+    assert "facet[simulator]" in capsys.readouterr().err

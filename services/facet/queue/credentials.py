@@ -54,6 +54,11 @@ class FileCredentials(CredentialProvider):
             raise UnknownCredentialsError(f"the store's password: {self._path} is empty")
         return (self._user, password) if self._user else (password,)
 
+    async def get_credentials_async(self) -> tuple[str, str] | tuple[str]:
+        """See `get_credentials`."""
+        # The base class warns on every connection that it was not overridden.
+        return self.get_credentials()
+
 
 @dataclass(frozen=True)
 class _Token:

@@ -109,8 +109,9 @@ class FakeGateway(
         request: inference_service_pb2.StreamGenerateContentRequest,
         context: grpc.ServicerContext,
     ) -> Iterator[inference_service_pb2.StreamGenerateContentResponse]:
-        cut = self._accept(request.request, context)
+        # Before the caller can know of its call and end it: later, nothing would tell.
         context.add_callback(self.call_ended.set)
+        cut = self._accept(request.request, context)
         yield from self._deliver(self.events, cut, context)
         if self.hold:
             self.call_ended.wait(timeout=30)

@@ -62,28 +62,20 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         return self.generation_id
 
     async def __anext__(self) -> StreamEvent:
-        while not self._pending:
-            try:
-                response = await anext(self._responses)
-            except StopAsyncIteration:
-                self._end()
+        try:
+            while not self._pending:
+                await self._read()
+        except asyncio.CancelledError as error:
+            # gRPC leaves a call open whose reader is cancelled before its first read.
+            self.close()
+            if _is_this_task_cancelled():
                 raise
-            except aio.AioRpcError as error:
-                await self._recover(error)
-            except asyncio.CancelledError as error:
-                # gRPC leaves a call open whose reader is cancelled before its first read.
-                self.close()
-                if _is_this_task_cancelled():
-                    raise
-                # gRPC says the same when the call was closed beside its reader, who lives on.
-                raise errors.FacetApiError(
-                    grpc.StatusCode.CANCELLED,
-                    "the stream was closed",
-                    generation_id=self.generation_id,
-                ) from error
-            else:
-                self._learn_id(await self._call.initial_metadata())
-                self._feed(response)
+            # gRPC says the same when the call was closed beside its reader, who lives on.
+            raise errors.FacetApiError(
+                grpc.StatusCode.CANCELLED,
+                "the stream was closed",
+                generation_id=self.generation_id,
+            ) from error
         return self._pending.popleft()
 
     async def result(self) -> Generation:
@@ -114,6 +106,19 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             self._course.next_request(), self._course.remaining_seconds, self._course.metadata
         )
         self._responses = aiter(self._call)
+
+    async def _read(self) -> None:
+        """Read one message, or go on after a break; StopAsyncIteration at the end."""
+        try:
+            response = await anext(self._responses)
+        except StopAsyncIteration:
+            self._end()
+            raise
+        except aio.AioRpcError as error:
+            await self._recover(error)
+        else:
+            self._learn_id(await self._call.initial_metadata())
+            self._feed(response)
 
     def _learn_id(self, metadata: aio.Metadata | None) -> bool:
         if not self._state.generation_id:

@@ -16,7 +16,8 @@ from facet.autoscaler.kubernetes_api import KubernetesApi
 from facet.autoscaler.kubernetes_lease import LeaseElection
 from facet.autoscaler.settings import AutoscalerSettings
 from tests.deploy.conftest import Render, Renderer
-from tests.support.kubernetes_api import NAMESPACE, kubernetes_server, pod
+from tests.support.kubernetes_api import kubernetes_server
+from tests.support.kubernetes_cluster import NAMESPACE, pod
 
 pytestmark = pytest.mark.integration
 

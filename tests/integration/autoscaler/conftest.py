@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from facet.autoscaler.kubernetes_api import KubernetesApi
-from tests.support.kubernetes_api import NAMESPACE, KubernetesServer, kubernetes_server
+from tests.support.kubernetes_api import kubernetes_server
+from tests.support.kubernetes_cluster import NAMESPACE, KubernetesServer
 
 
 @pytest.fixture

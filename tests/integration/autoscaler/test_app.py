@@ -22,7 +22,7 @@ from facet.queue.scaling import RedisScalingMemory
 from tests.support.authority import Authority, SecretVolume
 from tests.support.autoscaler_process import autoscaler, pools_file
 from tests.support.conditions import until
-from tests.support.kubernetes_api import KubernetesServer
+from tests.support.kubernetes_cluster import KubernetesServer
 from tests.support.redis_server import RedisServer, free_port
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,7 @@ from facet.autoscaler.kubernetes_api import (
     NotLeadingError,
 )
 from tests.support.conditions import until
-from tests.support.kubernetes_api import Fault, KubernetesServer
+from tests.support.kubernetes_cluster import Fault, KubernetesServer
 
 pytestmark = pytest.mark.integration
 

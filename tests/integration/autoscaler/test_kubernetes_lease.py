@@ -11,10 +11,7 @@ import pytest
 
 from facet.autoscaler.kubernetes_api import KubernetesApi, KubernetesError, NotLeadingError
 from facet.autoscaler.kubernetes_lease import LeaseElection
-from tests.support.kubernetes_api import (
-    Fault,
-    KubernetesServer,
-)
+from tests.support.kubernetes_cluster import Fault, KubernetesServer
 
 pytestmark = pytest.mark.integration
 

@@ -14,13 +14,7 @@ from facet.autoscaler.kubernetes_api import KubernetesApi
 from facet.autoscaler.pod_watch import WatchedPods
 from facet.autoscaler.signals import Phase
 from tests.support.conditions import until
-from tests.support.kubernetes_api import (
-    NAMESPACE,
-    RELEASE,
-    Fault,
-    KubernetesServer,
-    pod,
-)
+from tests.support.kubernetes_cluster import NAMESPACE, RELEASE, Fault, KubernetesServer, pod
 
 pytestmark = pytest.mark.integration
 

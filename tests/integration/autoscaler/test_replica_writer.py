@@ -17,7 +17,7 @@ from facet.autoscaler.pod_watch import WatchedPods
 from facet.autoscaler.replica_writer import ReplicaWriter
 from facet.autoscaler.signals import WorkerLoad
 from tests.support.conditions import until
-from tests.support.kubernetes_api import RELEASE, Fault, KubernetesServer, pod
+from tests.support.kubernetes_cluster import RELEASE, Fault, KubernetesServer, pod
 
 pytestmark = pytest.mark.integration
 

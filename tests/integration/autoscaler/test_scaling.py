@@ -19,7 +19,7 @@ from facet.autoscaler.kubernetes_lease import LEASE_SECONDS
 from facet.queue.redis_queue import RedisQueue
 from tests.support.autoscaler_process import autoscaler, pools_file
 from tests.support.conditions import until
-from tests.support.kubernetes_api import RELEASE, KubernetesServer
+from tests.support.kubernetes_cluster import RELEASE, KubernetesServer
 from tests.support.queue_contract.world import submission
 from tests.support.redis_server import RedisServer
 

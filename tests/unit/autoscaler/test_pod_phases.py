@@ -9,7 +9,7 @@ import pytest
 
 from facet.autoscaler.pod_phases import pod_of
 from facet.autoscaler.signals import Phase
-from tests.support.kubernetes_api import pod
+from tests.support.kubernetes_cluster import pod
 
 
 def at(described: dict[str, Any], *, ahead: float = 0.0) -> tuple[Phase, float, float]:

@@ -59,6 +59,9 @@
 {{- if and (ne $pool.profileData.model $.Values.model) (eq $pool.engine "vllm") -}}
 {{- fail (printf "pools: %s has profile %s, which serves %s: set model to it, or take another profile" .name .profile $pool.profileData.model) -}}
 {{- end -}}
+{{- if gt (int $pool.expectedStartSeconds) (include "facet.startSeconds" $pool | int) -}}
+{{- fail (printf "pools: %s is expected to start within %d s and ended after %d: lower expectedStartSeconds, or raise startSeconds" .name (int $pool.expectedStartSeconds) (include "facet.startSeconds" $pool | int)) -}}
+{{- end -}}
 {{- if and $pool.spot (gt (int $pool.drainSeconds) 8) -}}
 {{- fail (printf "pools: %s is on spot machines, which go within seconds: set its drainSeconds to 8 or less" .name) -}}
 {{- end -}}

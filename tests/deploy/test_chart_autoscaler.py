@@ -303,16 +303,19 @@ def test_keda_asks_over_tls_when_it_is_on(
 
 
 @pytest.mark.parametrize("mode", ["standalone", "keda"])
-def test_the_autoscaler_has_no_certificate_when_nobody_asks_it_over_tls(
-    render: Renderer, mode: str
-) -> None:
-    managed = {"mode": "certManager", "issuerRef": {"name": "internal"}}
-    tls = managed if mode == "standalone" else {"mode": "none"}
-    chart = render({"tls": tls, "autoscaler": {"mode": mode}, "pools": [POOL]})
+def test_the_autoscaler_has_no_certificate_when_tls_is_off(render: Renderer, mode: str) -> None:
+    chart = scaled(render, mode)
 
     assert not [name for name in chart.env(AUTOSCALER) if "_TLS_" in name]
     assert not [name for name in chart.manifests if name.startswith("TriggerAuthentication")]
-    assert "Certificate/facet-autoscaler" not in chart
+
+
+def test_only_keda_is_told_how_to_check_the_certificate(render: Renderer) -> None:
+    tls = {"mode": "certManager", "issuerRef": {"name": "internal"}}
+    chart = render({"tls": tls, "autoscaler": {"mode": "standalone"}, "pools": [POOL]})
+
+    assert "Certificate/facet-autoscaler" in chart
+    assert not [name for name in chart.manifests if name.startswith("TriggerAuthentication")]
 
 
 def test_every_variable_is_a_field_of_the_settings(render: Renderer) -> None:

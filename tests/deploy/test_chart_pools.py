@@ -262,6 +262,8 @@ HPA = {"autoscaler": {"mode": "hpa"}}
         ([{"profile": "nano-cpu"}, {"profile": "nano-cpu"}], {}, "two are named one"),
         ([{"profile": "nano-cpu"}], {"model": "gemma-4-12b"}, "which serves nano"),
         ([{"profile": "w4a16", "spot": True, "drainSeconds": 9}], {}, "drainSeconds to 8"),
+        ([{"profile": "nano-cpu", "min": 3, "max": 4, "pricePerHour": 0.5}],
+         {"autoscaler": {"mode": "keda", "policy": {"maxCostPerHour": 1.4}}}, "lower them"),
         ([{"profile": "nano-cpu", "startSeconds": 60, "expectedStartSeconds": 61}], {},
          "lower expectedStartSeconds"),
         ([{"profile": "w4a16", "weights": {"volume": {"emptyDir": {}}, "source": "x/y"}}], {},

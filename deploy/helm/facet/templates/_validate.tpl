@@ -50,6 +50,8 @@
 
 {{- $mode := .Values.autoscaler.mode -}}
 {{- $names := list -}}
+{{- $cap := .Values.autoscaler.policy.maxCostPerHour | float64 -}}
+{{- $least := 0.0 -}}
 {{- range .Values.pools -}}
 {{- $pool := include "facet.pool" (dict "root" $ "pool" .) | fromYaml -}}
 {{- if has .name $names -}}
@@ -89,6 +91,7 @@
 {{- if gt (int .min) (int .max) -}}
 {{- fail (printf "pools: min of %s is above its max: lower it, or raise max" .name) -}}
 {{- end -}}
+{{- $least = addf $least (mulf .min $pool.pricePerHour) -}}
 {{- if and (eq $mode "hpa") (lt (int .min) 1) -}}
 {{- fail (printf "pools: autoscaler.mode hpa cannot scale %s to zero: set its min to 1 or more" .name) -}}
 {{- end -}}
@@ -102,6 +105,9 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and (has $mode (list "keda" "standalone")) (gt $cap 0.0) (gt $least $cap) -}}
+{{- fail (printf "autoscaler: the pools' min cost %g an hour, above policy.maxCostPerHour: lower them, or raise that" $least) -}}
 {{- end -}}
 
 {{- with .Values.gateway -}}

@@ -118,8 +118,5 @@
 {{- if and (ne .rules.kind "none") $policies (not $scrapers) -}}
 {{- fail "monitoring: rules judge what policies let nobody scrape: set monitoring.from or monitoring.podMonitoring.enabled, or networkPolicy.enabled to false" -}}
 {{- end -}}
-{{- if and .rules.maxCostPerHour (not (has $.Values.autoscaler.mode (list "keda" "standalone"))) -}}
-{{- fail "monitoring: the autoscaler tells what workers cost: set autoscaler.mode to keda or standalone, or monitoring.rules.maxCostPerHour to 0" -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -36,6 +36,9 @@
 {{- if eq (int $port) 8474 -}}
 {{- fail (printf "gateway: on port 8474 the probes ask for health: give gateway.%s another number" $key) -}}
 {{- end -}}
+{{- if eq (int $port) (include "facet.metricsPort" $ | int) -}}
+{{- fail (printf "gateway: port %d serves metrics: give gateway.%s another number" (int $port) $key) -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.gateway.admin.enabled -}}
 {{- if eq (int .Values.gateway.admin.port) (int .Values.gateway.port) -}}
@@ -60,6 +63,9 @@
 {{- $names = append $names .name -}}
 {{- if and (ne $pool.profileData.model $.Values.model) (eq $pool.engine "vllm") -}}
 {{- fail (printf "pools: %s has profile %s, which serves %s: set model to it, or take another profile" .name .profile $pool.profileData.model) -}}
+{{- end -}}
+{{- if eq (int $pool.healthPort) (include "facet.metricsPort" $ | int) -}}
+{{- fail (printf "pools: port %d of %s serves metrics: give its healthPort another number" (int $pool.healthPort) .name) -}}
 {{- end -}}
 {{- if gt (int $pool.expectedStartSeconds) (include "facet.startSeconds" $pool | int) -}}
 {{- fail (printf "pools: %s is expected to start within %d s and ended after %d: lower expectedStartSeconds, or raise startSeconds" .name (int $pool.expectedStartSeconds) (include "facet.startSeconds" $pool | int)) -}}

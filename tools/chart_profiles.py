@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import yaml
@@ -45,7 +46,7 @@ def profile_values(profile: Profile) -> dict[str, Any]:
         "disk": f"{-(-download // GIB) + _CACHE_GIB}Gi",
         "startSeconds": resources.start_seconds,
         "sharedMemory": quantity(resources.shared_memory_mib),
-        "gpus": resources.gpus,
+        "estimates": asdict(profile.estimates),
         "resources": {"requests": requests, "limits": limits},
         "nodeSelectors": list(profile.placement.selectors()),
         "tolerations": _tolerations(profile),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -14,7 +14,9 @@ import yaml
 from facet.autoscaler.external_scaler import POOL as POOL_KEY
 from facet.autoscaler.kubernetes_api import KubernetesApi
 from facet.autoscaler.kubernetes_lease import LeaseElection
+from facet.autoscaler.pools_file import ScaledPool, read_pools
 from facet.autoscaler.settings import AutoscalerSettings
+from facet.profiles.catalogue import FP8, NANO_CPU, PROFILES
 from tests.deploy.conftest import Render, Renderer
 from tests.support.kubernetes_api import kubernetes_server
 from tests.support.kubernetes_cluster import NAMESPACE, pod
@@ -145,23 +147,65 @@ def test_the_decision_is_not_smoothed_again_when_keda_scales(render: Renderer) -
     }
 
 
-def test_the_pools_file_says_what_each_pool_is(render: Renderer) -> None:
-    chart = scaled(render, "standalone")
-    written = json.loads(chart["ConfigMap/facet-autoscaler-pools"]["data"]["pools.json"])
+def pools_of(chart: Render, folder: Path) -> tuple[ScaledPool, ...]:
+    """The rendered file, as the autoscaler reads it."""
+    file = folder / "pools.json"
+    file.write_text(chart["ConfigMap/facet-autoscaler-pools"]["data"]["pools.json"])
+    return read_pools(file)
 
-    assert written == {
-        "pools": [
-            {
-                "name": "one",
-                "profile": "nano-cpu",
-                "deployment": "facet-worker-one",
-                "min": 0,
-                "max": 4,
-                "spot": False,
-                "price_per_hour": 0.5,
-            }
-        ]
-    }
+
+def test_the_pools_file_says_what_each_pool_is(render: Renderer, tmp_path: Path) -> None:
+    (pool,) = pools_of(scaled(render, "standalone"), tmp_path)
+
+    assert pool == ScaledPool(
+        name="one",
+        profile="nano-cpu",
+        deployment="facet-worker-one",
+        min=0,
+        max=4,
+        spot=False,
+        price_per_hour=0.5,
+        gpus=0,
+        **asdict(NANO_CPU.estimates),
+    )
+
+
+def test_the_pools_file_tells_the_estimates_of_each_profile(
+    render: Renderer, tmp_path: Path
+) -> None:
+    names = [name for name, profile in PROFILES.items() if profile.model == FP8.model]
+    pools = [{"name": name, "profile": name, "min": 0, "max": 1} for name in names]
+    model = {"model": FP8.model, "autoscaler": {"mode": "keda"}, "pools": pools}
+    read = {pool.profile: pool for pool in pools_of(render(model), tmp_path)}
+
+    assert read.keys() == set(names)
+    for name, pool in read.items():
+        profile = PROFILES[name]
+        told = {key: getattr(pool, key) for key in asdict(profile.estimates)}
+        assert told == asdict(profile.estimates)
+        assert pool.gpus == profile.resources.gpus
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "told"),
+    [
+        ({"expectedStartSeconds": 75}, "startup_seconds", 75),
+        ({"maxSequences": 3}, "max_sequences", 3),
+        # The plan gives no more for that.
+        ({"maxSequences": 500}, "max_sequences", FP8.estimates.max_sequences),
+        ({"resources": {"limits": {"nvidia.com/gpu": 2}}}, "gpus", 2),
+    ],
+)
+def test_a_pools_own_values_win_in_the_pools_file(
+    render: Renderer, tmp_path: Path, values: dict[str, Any], name: str, told: int
+) -> None:
+    pool = {"name": "l4", "profile": "fp8", "min": 0, "max": 1}
+    model = {"model": FP8.model, "autoscaler": {"mode": "keda"}}
+    (given,) = pools_of(render({**model, "pools": [{**pool, **values}]}), tmp_path)
+    (common,) = pools_of(render({**model, "pools": [pool], "worker": values}), tmp_path)
+
+    assert getattr(given, name) == told
+    assert common == given
 
 
 def test_only_keda_and_workers_reach_the_autoscaler(render: Renderer) -> None:
@@ -260,16 +304,19 @@ def test_keda_asks_over_tls_when_it_is_on(
 
 
 @pytest.mark.parametrize("mode", ["standalone", "keda"])
-def test_the_autoscaler_has_no_certificate_when_nobody_asks_it_over_tls(
-    render: Renderer, mode: str
-) -> None:
-    managed = {"mode": "certManager", "issuerRef": {"name": "internal"}}
-    tls = managed if mode == "standalone" else {"mode": "none"}
-    chart = render({"tls": tls, "autoscaler": {"mode": mode}, "pools": [POOL]})
+def test_the_autoscaler_has_no_certificate_when_tls_is_off(render: Renderer, mode: str) -> None:
+    chart = scaled(render, mode)
 
     assert not [name for name in chart.env(AUTOSCALER) if "_TLS_" in name]
     assert not [name for name in chart.manifests if name.startswith("TriggerAuthentication")]
-    assert "Certificate/facet-autoscaler" not in chart
+
+
+def test_only_keda_is_told_how_to_check_the_certificate(render: Renderer) -> None:
+    tls = {"mode": "certManager", "issuerRef": {"name": "internal"}}
+    chart = render({"tls": tls, "autoscaler": {"mode": "standalone"}, "pools": [POOL]})
+
+    assert "Certificate/facet-autoscaler" in chart
+    assert not [name for name in chart.manifests if name.startswith("TriggerAuthentication")]
 
 
 def test_every_variable_is_a_field_of_the_settings(render: Renderer) -> None:

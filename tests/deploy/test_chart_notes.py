@@ -59,3 +59,10 @@ def test_the_writer_is_named_when_there_is_one(
     assert writer in said
     assert "between min and max" in said
     assert ("facet admin autoscaler explain" in said) is held
+
+
+def test_pools_that_answer_nonsense_are_named(tmp_path: Path) -> None:
+    said = 'The engine of one is "simulated": answers are nonsense'
+
+    assert said in notes(tmp_path, "standalone", {**SCALED, "engine": "simulated"})
+    assert "nonsense" not in notes(tmp_path, "standalone", SCALED)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
+import yaml
 
 from tests.deploy.conftest import Render, Renderer, merged
 
@@ -21,9 +23,13 @@ GIVEN: dict[str, Any] = {
     "redis": {"embedded": {"tls": {"existingSecret": "redis-pair"}}},
 }
 MANAGED: dict[str, Any] = {"tls": {"mode": "certManager", "issuerRef": {"name": "internal"}}}
-KEDA: dict[str, Any] = {
-    "autoscaler": {"mode": "keda"},
-    "pools": [{"name": "one", "profile": "nano-cpu", "min": 0, "max": 1}],
+POOLS = [{"name": "one", "profile": "nano-cpu", "min": 0, "max": 1}]
+KEDA: dict[str, Any] = {"autoscaler": {"mode": "keda"}, "pools": POOLS}
+ALONE: dict[str, Any] = {"autoscaler": {"mode": "standalone"}, "pools": POOLS}
+COLLECTED: dict[str, Any] = {"otel": {"collector": {"enabled": True}}}
+OTLP_GIVEN: dict[str, Any] = {
+    "autoscaler": {"tls": {"existingSecret": "scaler-pair"}},
+    "otel": {"collector": {"tls": {"existingSecret": "collector-pair"}}},
 }
 EXTERNAL: dict[str, Any] = {
     "redis": {"auth": {"existingSecret": ""}, "embedded": {"enabled": False}},
@@ -53,6 +59,85 @@ def redis_files(chart: Render, workload: str) -> dict[str, str]:
     }
     assert sorted(named.values()) == sorted(secrets)
     return {field: secrets[path] for field, path in named.items()}
+
+
+def otlp_ca(chart: Render, workload: str, file: str) -> str:
+    """Secret and key of a CA file of spans."""
+    (volume,) = [v for v in chart.pod(workload)["volumes"] if v["name"] == "otlp"]
+    (mount,) = [m for m in chart.container(workload)["volumeMounts"] if m["name"] == "otlp"]
+    (found,) = [
+        f"{source['secret']['name']}/{item['key']}"
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+        if f"{mount['mountPath']}/{item['path']}" == file
+    ]
+    return found
+
+
+def tls_secret(chart: Render, workload: str, certificate: str, key: str) -> str:
+    """Secret of the pair that a listener reads from these files."""
+    (volume,) = [v for v in chart.pod(workload)["volumes"] if v["name"] == "tls"]
+    (mount,) = [m for m in chart.container(workload)["volumeMounts"] if m["name"] == "tls"]
+    items = volume["secret"]["items"]
+    files = {f"{mount['mountPath']}/{item['path']}": item["key"] for item in items}
+    assert (files[certificate], files[key]) == ("tls.crt", "tls.key")
+    return str(volume["secret"]["secretName"])
+
+
+@pytest.mark.parametrize("scaled", [KEDA, ALONE], ids=["keda", "standalone"])
+@pytest.mark.parametrize("values", [GIVEN, MANAGED], ids=["secrets", "certManager"])
+def test_timings_are_sent_over_tls_when_it_is_on(
+    render: Renderer, values: dict[str, Any], scaled: dict[str, Any]
+) -> None:
+    given = OTLP_GIVEN if values is GIVEN else {}
+    chart = render(merged(merged(values, scaled), {"autoscaler": given.get("autoscaler", {})}))
+    worker, env = "Deployment/facet-worker-one", chart.env("Deployment/facet-autoscaler")
+    endpoint = urlparse(chart.env(worker)["FACET_WORKER_TIMING_ENDPOINT"])
+    secret = tls_secret(
+        chart,
+        "Deployment/facet-autoscaler",
+        env["FACET_AUTOSCALER_TLS_CERTIFICATE_FILE"],
+        env["FACET_AUTOSCALER_TLS_KEY_FILE"],
+    )
+
+    assert endpoint.scheme == "https"
+    assert secret == ("scaler-pair" if given else "facet-autoscaler-tls")
+    file = chart.env(worker)["FACET_WORKER_TIMING_CA_FILE"]
+    assert otlp_ca(chart, worker, file) == f"{secret}/ca.crt"
+    if not given:
+        certificate = chart["Certificate/facet-autoscaler"]["spec"]
+        assert certificate["secretName"] == secret
+        assert endpoint.hostname in certificate["dnsNames"]
+
+
+@pytest.mark.parametrize("values", [GIVEN, MANAGED], ids=["secrets", "certManager"])
+def test_the_collector_takes_tls_when_it_is_on(render: Renderer, values: dict[str, Any]) -> None:
+    given = OTLP_GIVEN if values is GIVEN else {}
+    chart = render(merged(merged(merged(values, ALONE), COLLECTED), given))
+    config = yaml.safe_load(chart["ConfigMap/facet-collector"]["data"]["config.yaml"])
+    tls = config["receivers"]["otlp"]["protocols"]["grpc"]["tls"]
+    secret = tls_secret(chart, "Deployment/facet-collector", tls["cert_file"], tls["key_file"])
+
+    assert secret == ("collector-pair" if given else "facet-collector-tls")
+    for name in ("gateway", "worker-one", "autoscaler"):
+        workload = f"Deployment/facet-{name}"
+        prefix = f"FACET_{name.partition('-')[0].upper()}_TRACE"
+        endpoint = urlparse(chart.env(workload)[f"{prefix}_ENDPOINT"])
+        assert endpoint.scheme == "https"
+        file = chart.env(workload)[f"{prefix}_CA_FILE"]
+        assert otlp_ca(chart, workload, file) == f"{secret}/ca.crt"
+        if not given:
+            certificate = chart["Certificate/facet-collector"]["spec"]
+            assert certificate["secretName"] == secret
+            assert endpoint.hostname in certificate["dnsNames"]
+
+
+def test_no_ca_is_read_when_spans_go_elsewhere(render: Renderer) -> None:
+    peer = {"ipBlock": {"cidr": "10.0.0.9/32"}}
+    chart = render({**MANAGED, "otel": {"endpoint": "https://c.example.com:4317", "to": [peer]}})
+    for workload in (GATEWAY, WORKER):
+        assert not [name for name in chart.env(workload) if name.endswith("_TRACE_CA_FILE")]
+        assert not [v for v in chart.pod(workload)["volumes"] if v["name"] == "otlp"]
 
 
 def test_probes_speak_to_the_plain_port_when_tls_is_on(render: Renderer) -> None:
@@ -203,6 +288,9 @@ def test_the_test_trusts_the_gateway_when_tls_is_on(render: Renderer) -> None:
         ({"tls": {"mode": "secrets"}}, "set gateway.tls.existingSecret"),
         ({**GIVEN, "redis": {}}, "set redis.embedded.tls.existingSecret"),
         ({**GIVEN, **KEDA}, "set autoscaler.tls.existingSecret"),
+        ({**GIVEN, **ALONE}, "set autoscaler.tls.existingSecret"),
+        ({**GIVEN, **COLLECTED}, "set otel.collector.tls.existingSecret"),
+        ({"otel": OTLP_GIVEN["otel"]}, "tls.mode is none"),
         ({"autoscaler": {"tls": {"existingSecret": "pair"}}}, "tls.mode is none"),
         ({**GIVEN, "tls": {"mode": "none"}}, "tls.mode is none"),
         ({**GIVEN, **MANAGED}, "tls.mode is certManager"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.autoscaler_process import pools_file
 from tests.support.redis_server import RedisServer
 from tools.checks import ROOT
 
@@ -164,14 +165,13 @@ def test_service_starts_from_what_the_dockerfile_installs(
     scratch = Scratch(ROOT / "docker" / f"{service}.Dockerfile", tmp_path)
     scratch.build()
     prefix = f"FACET_{service.upper()}_"
-    pools = tmp_path / "pools.json"
-    pools.write_text('{"pools": [{"name": "nano", "max": 1}]}')
+    pools = pools_file(tmp_path, [{"name": "nano", "max": 1}])
 
     process = subprocess.Popen(
         scratch.entrypoint(),
         cwd=tmp_path,
         env=scratch.environment()
-        | {"FACET_AUTOSCALER_POOLS_FILE": str(pools)}
+        | {"FACET_AUTOSCALER_POOLS_FILE": pools}
         | {f"{prefix}LISTEN": "127.0.0.1:0", f"{prefix}REDIS_URL": redis_server.url}
         | {f"{prefix}RELEASE": f"dockerfile-{service}"},
         stdout=subprocess.PIPE,

@@ -113,6 +113,17 @@ def test_the_web_is_as_wide_as_it_is_given(
     assert reached(closed) == set()
 
 
+def test_a_collector_of_ones_own_is_reached_on_its_port(tmp_path: Path) -> None:
+    otel = {"endpoint": "http://collector.observability:4319"}
+    render = with_values("standalone", {"otel": otel}, tmp_path)
+
+    assert check_network([render]).problems == []
+    found = {
+        who for who, whom, port in opened(render) if (whom, port) == ("otel.to[0]", "4319/TCP")
+    }
+    assert found == {f"Deployment/facet-{name}" for name in ("gateway", "worker-cpu", "autoscaler")}
+
+
 def changed(change: Callable[[Manifest], None], name: str) -> Render:
     """The default render with one policy changed."""
     (render,) = [found for found in renders() if found.name == "default"]

@@ -9,8 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from facet.profiles.catalogue import FP8
 
 
 @contextmanager
@@ -34,7 +37,8 @@ def autoscaler(**settings: str) -> Iterator[tuple[subprocess.Popen[str], dict[st
 
 
 def pools_file(folder: Path, pools: Sequence[Mapping[str, Any]]) -> str:
-    """A file of pools, as the chart writes it."""
+    """A file of pools, as the chart writes it; what a pool does not say is that of fp8 pods."""
+    rest = {"min": 0, "gpus": 1, **asdict(FP8.estimates)}
     file = folder / "pools.json"
-    file.write_text(json.dumps({"pools": list(pools)}))
+    file.write_text(json.dumps({"pools": [{**rest, **pool} for pool in pools]}))
     return str(file)

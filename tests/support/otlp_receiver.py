@@ -77,12 +77,18 @@ class Receiver(TraceServiceServicer):
 
 
 @contextmanager
-def otlp_receiver() -> Iterator[Receiver]:
-    """Receive on a loopback port while the context is open."""
+def otlp_receiver(credentials: grpc.ServerCredentials | None = None) -> Iterator[Receiver]:
+    """Receive on a loopback port while the context is open, over TLS with credentials."""
     server = grpc.server(ThreadPoolExecutor(2))
     receiver = Receiver()
     add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
-    receiver.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    listen = "127.0.0.1:0"
+    port = (
+        server.add_secure_port(listen, credentials)
+        if credentials
+        else server.add_insecure_port(listen)
+    )
+    receiver.address = f"127.0.0.1:{port}"
     server.start()
     try:
         yield receiver

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
+from urllib.parse import urlsplit
 
 from tools.deploy_check.network import Peer, Policies, Port, policies_of
 from tools.deploy_check.outcome import Outcome
@@ -24,6 +25,7 @@ NAMED: Mapping[str, Callable[[Values], list[Peer]]] = {
     "caller": lambda values: named_peers("gatewayFrom", values["networkPolicy"]["gatewayFrom"]),
     "operator": lambda values: named_peers("adminFrom", values["networkPolicy"]["adminFrom"]),
     "scraper": lambda values: named_peers("monitoring", scrapers(values)),
+    "telemetry": lambda values: named_peers("otel.to", telemetry(values).get("to", [])),
     "key-server": lambda values: named_peers("tokenKeysTo", others(values, "tokenKeysTo")),
     "weights-host": lambda values: named_peers("weightsTo", others(values, "weightsTo")),
     "external-redis": lambda values: [
@@ -50,6 +52,21 @@ def autoscaler(values: Values) -> Mapping[str, Any]:
 def scrapers(values: Values) -> list[Any]:
     """Who takes the metrics, by name; charts of earlier releases serve none."""
     return list((values.get("monitoring") or {}).get("from", []))
+
+
+def telemetry(values: Values) -> Mapping[str, Any]:
+    """Where spans go; charts of earlier releases send none."""
+    return values.get("otel") or {}
+
+
+def is_traced_elsewhere(values: Values) -> bool:
+    """Whether spans go to a collector of one's own."""
+    return bool(telemetry(values).get("endpoint"))
+
+
+def telemetry_port(values: Values) -> Port:
+    """Its port; that of https where none is named."""
+    return Port(urlsplit(telemetry(values).get("endpoint", "")).port or 443)
 
 
 def is_scraped_by_google(values: Values) -> bool:
@@ -142,6 +159,7 @@ def arrows(values: Values) -> Iterator[Arrow]:
         Arrow(("ingress-controller",), ("gateway",), "grpc", by_nginx),
         Arrow(("test",), ("gateway",), "grpc"),
         Arrow(users, ("collector",), "otlp"),
+        Arrow(users, ("telemetry",), telemetry_port(values), is_traced_elsewhere),
         *[Arrow(askers, NAME_SERVERS, port) for port in (Port(53), Port(53, "UDP"))],
         Arrow(
             ("gateway",),

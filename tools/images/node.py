@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import grpc
@@ -28,6 +29,7 @@ from facet.api.externalscaler import external_scaler_service_pb2 as pb
 from facet.api.externalscaler.external_scaler_service_pb2_grpc import ExternalScalerStub
 from facet.autoscaler.external_scaler import METRIC
 from facet.node.redis_server import find_server, render_config
+from facet.profiles.catalogue import NANO_CPU
 from tools.demo import questions
 from tools.images.catalogue import AUTOSCALER, GATEWAY, WORKER_CPU, Image
 from tools.images.jail import Jail
@@ -182,7 +184,8 @@ def run(store: Store, folder: Path) -> dict[str, object]:
     (given / "api-keys").write_text(f"check:{hashlib.sha256(key.encode()).hexdigest()}\n")
     draw = random.SystemRandom()
     (given / "redis-password").write_text(password)
-    pools = {"pools": [{"name": _POOL, "profile": "nano-cpu", "min": 1, "max": 1}]}
+    estimates = asdict(NANO_CPU.estimates)
+    pools = {"pools": [{"name": _POOL, "min": 1, "max": 1, "gpus": 0, **estimates}]}
     (given / "pools.json").write_text(json.dumps(pools))
     redis_of_all = {
         "REDIS_URL": f"redis://127.0.0.1:{_REDIS_PORT}/0",

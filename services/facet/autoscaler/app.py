@@ -129,11 +129,7 @@ async def _think(
         receiver = TimingReceiver(settings.model, [each.name for each in pools], samples)
         receive_timings(server, receiver)
         address = await stack.enter_async_context(
-            _listening(
-                server,
-                settings.otlp_listen,
-                settings.certificates() if settings.otlp_tls else None,
-            )
+            _listening(server, settings.otlp_listen, settings.certificates())
         )
         ready = f" otlp={address}"
     traced = await stack.enter_async_context(tracing(settings, "autoscaler", {}))

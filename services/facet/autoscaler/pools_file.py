@@ -16,30 +16,24 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class ScaledPool(BaseModel):
-    """One pool. What is not measured yet is taken from here.
-
-    The defaults of the service times are those of a 12B model in FP8 on one L4: 2,000 prompt tokens
-    and 25 steps of a batch of 16 a second, with speculation.
-    """
+    """One pool. From `max_sequences` on: what counts until it is measured, see the profiles."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     profile: str = ""
     deployment: str = ""
-    min: Annotated[int, Field(ge=0)] = 0
-    max: Annotated[int, Field(ge=0)] = 100
+    min: Annotated[int, Field(ge=0)]
+    max: Annotated[int, Field(ge=0)]
     spot: bool = False
     price_per_hour: Annotated[float, Field(ge=0)] = 0.0
-    gpus: Annotated[int, Field(ge=0)] = 1
-    max_sequences: Annotated[int, Field(ge=1)] = 16
-    startup_seconds: Annotated[float, Field(gt=0)] = 240.0
-    unschedulable_seconds: Seconds = 0.0
-    prefill_base_seconds: Seconds = 0.01
-    prefill_token_seconds: Seconds = 0.0005
-    step_base_seconds: Seconds = 0.03
-    step_sequence_seconds: Seconds = 0.0006
-    tokens_per_step: Annotated[float, Field(ge=1)] = 2.0
+    gpus: Annotated[int, Field(ge=0)]
+    max_sequences: Annotated[int, Field(ge=1)]
+    startup_seconds: Annotated[float, Field(gt=0)]
+    prefill_token_seconds: Seconds
+    step_base_seconds: Seconds
+    step_sequence_seconds: Seconds
+    tokens_per_step: Annotated[float, Field(ge=1)]
 
     @property
     def settings(self) -> PoolSettings:
@@ -49,7 +43,6 @@ class ScaledPool(BaseModel):
             max_sequences=self.max_sequences,
             startup_seconds=self.startup_seconds,
             coefficients=ServiceCoefficients(
-                prefill_base_seconds=self.prefill_base_seconds,
                 prefill_token_seconds=dict.fromkeys(Modality, self.prefill_token_seconds),
                 step_base_seconds=self.step_base_seconds,
                 step_sequence_seconds=self.step_sequence_seconds,
@@ -60,7 +53,6 @@ class ScaledPool(BaseModel):
             price_per_hour=self.price_per_hour,
             is_spot=self.spot,
             gpus=self.gpus,
-            unschedulable_seconds=self.unschedulable_seconds,
         )
 
 

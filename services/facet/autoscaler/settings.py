@@ -53,9 +53,6 @@ class AutoscalerSettings(StoreSettings, ListenerSettings, TelemetrySettings):
     """Address where OTLP over gRPC takes workers' timing spans, `host:port`; over TLS where
     `tls_certificate_file` is set. Empty takes none: service times stay those of `pools_file`."""
 
-    otlp_tls: bool = True
-    """False: `otlp_listen` speaks no TLS even so. Spans hold times and counts, never content."""
-
     gateway_metrics: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = ""
     """`host:port` of the gateways' `/metrics`, a name that resolves to all of them; latency
     percentiles are read there. Empty, and no `prometheus_url`: the policy does without them."""

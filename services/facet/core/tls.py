@@ -84,11 +84,20 @@ def client_contexts(files: CertificateFiles, *, checks_hostname: bool = True) ->
     )
 
 
+def check_bundle(path: Path) -> None:
+    """Check that a file holds CAs. Errors: OSError; ValueError, which says what is wrong."""
+    _check_readable(path)
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise ValueError(f"{path} holds no CA certificates: {error.reason or 'no PEM'}") from error
+
+
 def _client_context(
     files: CertificateFiles, contents: tuple[bytes, ...], *, checks_hostname: bool
 ) -> ssl.SSLContext:
     if files.ca is not None:
-        _check_bundle(files.ca)
+        check_bundle(files.ca)
     context = ssl.create_default_context(cafile=files.ca)
     context.check_hostname = checks_hostname
     if files.certificate is not None and files.key is not None:
@@ -104,7 +113,7 @@ def _server_configuration(
         raise ValueError("a server needs a certificate and its key")
     _load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), files.certificate, files.key)
     if files.ca is not None:
-        _check_bundle(files.ca)
+        check_bundle(files.ca)
     _check_unchanged(files, contents)
     certificate, key, *ca = contents
     return grpc.ssl_server_certificate_configuration([(key, certificate)], *ca)
@@ -130,14 +139,6 @@ def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
             f"{certificate} and {key} are no certificate and its unencrypted key: "
             f"{error.reason or 'no PEM'}"
         ) from error
-
-
-def _check_bundle(path: Path) -> None:
-    _check_readable(path)
-    try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError as error:
-        raise ValueError(f"{path} holds no CA certificates: {error.reason or 'no PEM'}") from error
 
 
 def _check_readable(*paths: Path) -> None:

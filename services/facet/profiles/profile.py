@@ -148,6 +148,25 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Estimates:
+    """What a pod is taken for until one was measured; the names are those of the pools' file.
+
+    `max_sequences` run at once by the plan of the profile's first kind of machine.
+    `startup_seconds` pass from creating the pod to its readiness, its node included. A prompt takes
+    `prefill_token_seconds` a token. A step of a batch of b sequences takes
+    `step_base_seconds + b * step_sequence_seconds` and yields `tokens_per_step` for each of them,
+    both as they are at a full batch.
+    """
+
+    max_sequences: int
+    startup_seconds: int
+    prefill_token_seconds: float
+    step_base_seconds: float
+    step_sequence_seconds: float
+    tokens_per_step: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """One way to serve a model.
 
@@ -171,6 +190,7 @@ class Profile:
     resources: Resources
     placement: Placement
     speed: str
+    estimates: Estimates
     lock: str
 
     @property

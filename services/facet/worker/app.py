@@ -255,7 +255,7 @@ async def _telling(settings: WorkerSettings) -> AsyncIterator[Telling]:
     resource = {"service.instance.id": settings.name}
     async with (
         tracing(settings, "worker", resource) as spans,
-        timings(settings.timing_endpoint, "worker", resource) as told,
+        timings(settings.timing_endpoint, settings.timing_ca_file, "worker", resource) as told,
     ):
         yield Telling(spans, told, identity)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from facet.core.settings import WeightsSettings, settings_config
-from facet.core.telemetry.settings import Endpoint, TelemetrySettings
+from facet.core.telemetry.settings import CaFile, Endpoint, TelemetrySettings
 from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.profiles.choice import AUTO
 from facet.queue.store_settings import StoreSettings
@@ -50,6 +50,8 @@ class WorkerSettings(StoreSettings, WeightsSettings, TelemetrySettings):
     """Written when claiming begins, removed when it ends."""
     timing_endpoint: Endpoint = ""
     """Where the timing of each attempt goes, likewise: the autoscaler; empty for none."""
+    timing_ca_file: CaFile | None = None
+    """CAs, PEM, of a `timing_endpoint` of https, likewise."""
     health_listen: str = ""
     """Address host:port of the gRPC health service; empty for none."""
 

@@ -199,22 +199,21 @@ async def test_it_decides_and_tells_until_sigterm_when_it_has_pools(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("pool", "told"),
     [
-        ('{"pools": [{"name": "a", "min": 3, "max": 2}]}', "pool a: min_pods must be"),
-        ("nothing", "no JSON"),
+        ({"name": "a", "min": 3, "max": 2}, "pool a: min_pods must be"),
+        ({"name": "a", "min": 3}, "pools.0.max: "),
     ],
 )
 def test_start_is_refused_in_one_line_when_the_pools_are_wrong(
-    text: str, told: str, tmp_path: Path
+    pool: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
-    file = tmp_path / "pools.json"
-    file.write_text(text)
+    file = pools_file(tmp_path, [pool])
     done = subprocess.run(
         [sys.executable, "-m", "facet.autoscaler"],
         env=os.environ
         | {
-            "FACET_AUTOSCALER_POOLS_FILE": str(file),
+            "FACET_AUTOSCALER_POOLS_FILE": file,
             "FACET_AUTOSCALER_LISTEN": "127.0.0.1:0",
             "FACET_AUTOSCALER_LOG_LEVEL": "ERROR",
         },

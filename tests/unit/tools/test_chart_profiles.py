@@ -32,10 +32,10 @@ def test_gpus_are_asked_for_and_tolerated_when_a_profile_has_one() -> None:
 
     assert list(written) == list(PROFILES)
     for name, values in written.items():
-        wanted = str(PROFILES[name].resources.gpus)
-        assert values["resources"]["limits"].get("nvidia.com/gpu", "0") == wanted
-        assert bool(values["tolerations"]) == bool(values["gpus"])
-        assert all(bool(selector) == bool(values["gpus"]) for selector in values["nodeSelectors"])
+        gpus = PROFILES[name].resources.gpus
+        assert values["resources"]["limits"].get("nvidia.com/gpu", "0") == str(gpus)
+        assert bool(values["tolerations"]) == bool(gpus)
+        assert all(bool(selector) == bool(gpus) for selector in values["nodeSelectors"])
 
 
 @pytest.mark.parametrize(("mib", "text"), [(1024, "1Gi"), (12_800, "12800Mi")])

@@ -126,10 +126,3 @@ priorityClassName: {{ . }}
 {{- end -}}
 {{- with $placement }}{{ toYaml . }}{{ end -}}
 {{- end -}}
-
-{{/* Secret with the certificate of the autoscaler's listener for KEDA; empty without TLS. */}}
-{{- define "facet.scalerTlsSecret" -}}
-{{- if and (eq .Values.autoscaler.mode "keda") (ne .Values.tls.mode "none") -}}
-{{- default (printf "%s-autoscaler-tls" (include "facet.fullname" .)) .Values.autoscaler.tls.existingSecret -}}
-{{- end -}}
-{{- end -}}

@@ -25,6 +25,17 @@ facet/pool: {{ .pool }}
 {{- default .profileData.startSeconds .startSeconds | int -}}
 {{- end -}}
 
+{{/* What the autoscaler takes a pool's pods for until it measured them, as YAML; argument: the pool. */}}
+{{- define "facet.poolEstimates" -}}
+{{- $estimates := .profileData.estimates -}}
+{{- $limits := (include "facet.workerResources" . | fromYaml).limits -}}
+gpus: {{ dig "nvidia.com/gpu" 0 $limits | int }}
+{{/* The plan may give fewer than a pool permits. */}}
+max_sequences: {{ min $estimates.max_sequences (default $estimates.max_sequences .maxSequences) }}
+startup_seconds: {{ default $estimates.startup_seconds .expectedStartSeconds | int }}
+{{ omit $estimates "max_sequences" "startup_seconds" | toYaml }}
+{{- end -}}
+
 {{/* Whether a location of weights lies elsewhere: "true" or nothing; argument: the location. */}}
 {{- define "facet.isRemote" -}}
 {{- if not (regexMatch "^(package:|[/.~])" .) -}}true{{- end -}}

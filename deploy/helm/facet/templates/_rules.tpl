@@ -30,7 +30,7 @@ interactive {{ .interactive }} s, standard {{ .standard }} s, batch {{ .batch }}
       "MAX_TOKENS" ($most.tokens | int64 | toString)
       "MAX_BYTES" ($most.bytes | int64 | toString)
       "NO_WORKERS_FOR" (printf "%ds" (int $rules.coldStartSeconds))
-      "MAX_COST" (toString $rules.maxCostPerHour)
+      "MAX_COST" (toString .Values.autoscaler.policy.maxCostPerHour)
     | toJson -}}
 {{- end -}}
 

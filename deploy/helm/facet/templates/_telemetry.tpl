@@ -1,7 +1,7 @@
 {{/* Where services send telemetry; nothing where there is none. */}}
 {{- define "facet.otelEndpoint" -}}
 {{- if .Values.otel.collector.enabled -}}
-http://{{ include "facet.fullname" . }}-collector:4317
+{{ eq .Values.tls.mode "none" | ternary "http" "https" }}://{{ include "facet.fullname" . }}-collector:4317
 {{- else -}}
 {{- .Values.otel.endpoint -}}
 {{- end -}}
@@ -13,6 +13,10 @@ http://{{ include "facet.fullname" . }}-collector:4317
 {{- with include "facet.otelEndpoint" .root }}
 - name: FACET_{{ $.service }}_TRACE_ENDPOINT
   value: {{ . | quote }}
+{{- if include "facet.collectorTlsSecret" $.root }}
+- name: FACET_{{ $.service }}_TRACE_CA_FILE
+  value: /etc/facet/otlp/trace-ca.crt
+{{- end }}
 - name: FACET_{{ $.service }}_TRACE_SAMPLE_RATIO
   value: {{ $otel.sampleRatio | quote }}
 - name: FACET_{{ $.service }}_TRACE_CONTENT
@@ -20,6 +24,48 @@ http://{{ include "facet.fullname" . }}-collector:4317
 {{- end }}
 - name: FACET_{{ .service }}_LOG_LEVEL_FILE
   value: /etc/facet/log-level/level
+{{- end -}}
+
+{{/* Secret with the certificate of the autoscaler's listeners, for KEDA and workers; empty: they have none. */}}
+{{- define "facet.scalerTlsSecret" -}}
+{{- if and (has .Values.autoscaler.mode (list "keda" "standalone")) (ne .Values.tls.mode "none") -}}
+{{- default (printf "%s-autoscaler-tls" (include "facet.fullname" .)) .Values.autoscaler.tls.existingSecret -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Secret with the certificate of the collector; empty: it has none, or there is no collector. */}}
+{{- define "facet.collectorTlsSecret" -}}
+{{- if and .Values.otel.collector.enabled (ne .Values.tls.mode "none") -}}
+{{- default (printf "%s-collector-tls" (include "facet.fullname" .)) .Values.otel.collector.tls.existingSecret -}}
+{{- end -}}
+{{- end -}}
+
+{{/* CAs of those that a service (root, service) sends spans to, as sources of a projected volume. */}}
+{{- define "facet.otlpSources" -}}
+{{- with include "facet.collectorTlsSecret" .root }}
+- secret: {name: {{ . }}, items: [{key: ca.crt, path: trace-ca.crt}]}
+{{- end }}
+{{- if eq .service "WORKER" }}
+{{- with include "facet.scalerTlsSecret" .root }}
+- secret: {name: {{ . }}, items: [{key: ca.crt, path: timing-ca.crt}]}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "facet.otlpMount" -}}
+{{- if include "facet.otlpSources" . | trim -}}
+- {name: otlp, mountPath: /etc/facet/otlp, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{- define "facet.otlpVolume" -}}
+{{- with include "facet.otlpSources" . | trim -}}
+- name: otlp
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- . | nindent 6 }}
+{{- end -}}
 {{- end -}}
 
 {{- define "facet.logLevelMount" -}}

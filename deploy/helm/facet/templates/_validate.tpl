@@ -36,6 +36,9 @@
 {{- if eq (int $port) 8474 -}}
 {{- fail (printf "gateway: on port 8474 the probes ask for health: give gateway.%s another number" $key) -}}
 {{- end -}}
+{{- if eq (int $port) (include "facet.metricsPort" $ | int) -}}
+{{- fail (printf "gateway: port %d serves metrics: give gateway.%s another number" (int $port) $key) -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.gateway.admin.enabled -}}
 {{- if eq (int .Values.gateway.admin.port) (int .Values.gateway.port) -}}
@@ -50,6 +53,8 @@
 
 {{- $mode := .Values.autoscaler.mode -}}
 {{- $names := list -}}
+{{- $cap := .Values.autoscaler.policy.maxCostPerHour | float64 -}}
+{{- $least := 0.0 -}}
 {{- range .Values.pools -}}
 {{- $pool := include "facet.pool" (dict "root" $ "pool" .) | fromYaml -}}
 {{- if has .name $names -}}
@@ -58,6 +63,12 @@
 {{- $names = append $names .name -}}
 {{- if and (ne $pool.profileData.model $.Values.model) (eq $pool.engine "vllm") -}}
 {{- fail (printf "pools: %s has profile %s, which serves %s: set model to it, or take another profile" .name .profile $pool.profileData.model) -}}
+{{- end -}}
+{{- if eq (int $pool.healthPort) (include "facet.metricsPort" $ | int) -}}
+{{- fail (printf "pools: port %d of %s serves metrics: give its healthPort another number" (int $pool.healthPort) .name) -}}
+{{- end -}}
+{{- if gt (int $pool.expectedStartSeconds) (include "facet.startSeconds" $pool | int) -}}
+{{- fail (printf "pools: %s is expected to start within %d s and ended after %d: lower expectedStartSeconds, or raise startSeconds" .name (int $pool.expectedStartSeconds) (include "facet.startSeconds" $pool | int)) -}}
 {{- end -}}
 {{- if and $pool.spot (gt (int $pool.drainSeconds) 8) -}}
 {{- fail (printf "pools: %s is on spot machines, which go within seconds: set its drainSeconds to 8 or less" .name) -}}
@@ -86,6 +97,7 @@
 {{- if gt (int .min) (int .max) -}}
 {{- fail (printf "pools: min of %s is above its max: lower it, or raise max" .name) -}}
 {{- end -}}
+{{- $least = addf $least (mulf .min $pool.pricePerHour) -}}
 {{- if and (eq $mode "hpa") (lt (int .min) 1) -}}
 {{- fail (printf "pools: autoscaler.mode hpa cannot scale %s to zero: set its min to 1 or more" .name) -}}
 {{- end -}}
@@ -99,6 +111,9 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and (has $mode (list "keda" "standalone")) (gt $cap 0.0) (gt $least $cap) -}}
+{{- fail (printf "autoscaler: the pools' min cost %g an hour, above policy.maxCostPerHour: lower them, or raise that" $least) -}}
 {{- end -}}
 
 {{- with .Values.gateway -}}

@@ -17,6 +17,7 @@
 {{- $gateway := .Values.gateway.tls -}}
 {{- $redis := .Values.redis.embedded -}}
 {{- $scaler := .Values.autoscaler.tls -}}
+{{- $collector := .Values.otel.collector -}}
 {{- if eq $mode "secrets" -}}
 {{- if not $gateway.existingSecret -}}
 {{- fail "tls: mode secrets needs the gateway's certificate: set gateway.tls.existingSecret" -}}
@@ -24,10 +25,13 @@
 {{- if and $redis.enabled (not $redis.tls.existingSecret) -}}
 {{- fail "tls: mode secrets needs the certificate of the embedded Redis: set redis.embedded.tls.existingSecret" -}}
 {{- end -}}
-{{- if and (eq .Values.autoscaler.mode "keda") (not $scaler.existingSecret) -}}
-{{- fail "tls: mode secrets needs the certificate of the autoscaler, which KEDA asks: set autoscaler.tls.existingSecret" -}}
+{{- if and (has .Values.autoscaler.mode (list "keda" "standalone")) (not $scaler.existingSecret) -}}
+{{- fail "tls: mode secrets needs the certificate of the autoscaler, which KEDA and workers ask: set autoscaler.tls.existingSecret" -}}
 {{- end -}}
-{{- else if or $gateway.existingSecret $redis.tls.existingSecret $scaler.existingSecret -}}
+{{- if and $collector.enabled (not $collector.tls.existingSecret) -}}
+{{- fail "tls: mode secrets needs the certificate of the collector: set otel.collector.tls.existingSecret" -}}
+{{- end -}}
+{{- else if or $gateway.existingSecret $redis.tls.existingSecret $scaler.existingSecret $collector.tls.existingSecret -}}
 {{- fail (printf "tls: certificates are given, but tls.mode is %s: set it to secrets" $mode) -}}
 {{- end -}}
 {{- if and (eq $mode "certManager") (not .Values.tls.issuerRef.name) -}}
@@ -113,9 +117,6 @@
 {{- end -}}
 {{- if and (ne .rules.kind "none") $policies (not $scrapers) -}}
 {{- fail "monitoring: rules judge what policies let nobody scrape: set monitoring.from or monitoring.podMonitoring.enabled, or networkPolicy.enabled to false" -}}
-{{- end -}}
-{{- if and .rules.maxCostPerHour (not (has $.Values.autoscaler.mode (list "keda" "standalone"))) -}}
-{{- fail "monitoring: the autoscaler tells what workers cost: set autoscaler.mode to keda or standalone, or monitoring.rules.maxCostPerHour to 0" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -13,8 +13,7 @@ class PoolSettings:
 
     `coefficients`, `max_sequences` and `startup_seconds` count until they are measured.
     `price_per_hour` is a pod's, in the unit of `PolicySettings.max_cost_per_hour`. `gpus` is what a
-    pod holds. A pod that has found no node for `unschedulable_seconds` tells that the pool has
-    none; 0 takes half of `startup_seconds`.
+    pod holds.
     """
 
     name: str
@@ -26,12 +25,11 @@ class PoolSettings:
     price_per_hour: float = 0.0
     is_spot: bool = False
     gpus: int = 1
-    unschedulable_seconds: float = 0.0
 
     @property
     def patience_seconds(self) -> float:
         """How long a pod may look for a node before the pool counts as exhausted."""
-        return self.unschedulable_seconds or self.startup_seconds / 2
+        return self.startup_seconds / 2
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
+import grpc
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from facet.core.hot_reload import HotReload
+from facet.core.tls import CertificateFiles, check_bundle
 
 QUEUED_SPANS = 4096
 """Most spans that wait to be sent, about 10 MB; the oldest give way."""
@@ -23,9 +30,37 @@ STOP_SECONDS = 2.0
 """For the last batch, when the service ends."""
 
 
-def exporter_to(endpoint: str) -> SpanExporter:
-    """An exporter to `[http(s)://]host:port`; it connects when there is something to send."""
+class _FollowingExporter(SpanExporter):
+    """Sends over TLS, trusting the CAs of a file as it is when a batch is sent."""
+
+    def __init__(self, url: str, ca_file: Path) -> None:
+        """Errors: OSError and ValueError when the file holds no CAs."""
+
+        def exporter(contents: tuple[bytes, ...]) -> OTLPSpanExporter:
+            check_bundle(ca_file)
+            credentials = grpc.ssl_channel_credentials(*contents)
+            return OTLPSpanExporter(url, credentials=credentials, timeout=_EXPORT_SECONDS)
+
+        self._exporters = HotReload(f"CAs {ca_file}", CertificateFiles(ca=ca_file).read, exporter)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """See the class above."""
+        return self._exporters.fresh().export(spans)
+
+    def shutdown(self) -> None:
+        """See the class above."""
+        self._exporters.value.shutdown()
+
+
+def exporter_to(endpoint: str, ca_file: Path | None = None) -> SpanExporter:
+    """An exporter to `[http(s)://]host:port`; it connects when there is something to send.
+
+    https trusts the CAs of `ca_file`, else those of the OTEL_EXPORTER_OTLP_* variables. Errors:
+    OSError and ValueError when that file holds no CAs.
+    """
     url = endpoint if "://" in endpoint else f"http://{endpoint}"
+    if ca_file is not None:
+        return _FollowingExporter(url, ca_file)
     return OTLPSpanExporter(endpoint=url, timeout=_EXPORT_SECONDS)
 
 

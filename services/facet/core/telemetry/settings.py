@@ -5,11 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from facet.core.settings import ServiceSettings
+from facet.core.tls import check_bundle
 
 Endpoint = Annotated[str, Field(pattern=r"^((https?://)?[^/]+:\d{1,5}/?)?$")]
+
+
+def _checked(path: Path) -> Path:
+    try:
+        check_bundle(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    return path
+
+
+CaFile = Annotated[Path, AfterValidator(_checked)]
+"""A file that holds CAs when the settings are read."""
 
 
 class TelemetrySettings(ServiceSettings):
@@ -20,8 +33,11 @@ class TelemetrySettings(ServiceSettings):
     and without a key; port 0 takes a free one. Empty serves none."""
 
     trace_endpoint: Endpoint = ""
-    """Where spans go: OTLP over gRPC, `[http(s)://]host:port`; empty sends none. https takes the
-    CAs of the OTEL_EXPORTER_OTLP_* variables."""
+    """Where spans go: OTLP over gRPC, `[http(s)://]host:port`; empty sends none."""
+
+    trace_ca_file: CaFile | None = None
+    """CAs, PEM, of a `trace_endpoint` of https, followed as the file changes. Unset: those of the
+    OTEL_EXPORTER_OTLP_* variables, else the system's."""
 
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the traces that are kept where the caller has not decided. Those with an error are

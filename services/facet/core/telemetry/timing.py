@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 from opentelemetry.context import Context
@@ -86,13 +87,16 @@ class Timings:
 
 @asynccontextmanager
 async def timings(
-    endpoint: str, service: str, resource: Mapping[str, str]
+    endpoint: str, ca_file: Path | None, service: str, resource: Mapping[str, str]
 ) -> AsyncIterator[Timings]:
-    """The timing spans of a service while the context is open; they go to `endpoint`, if any."""
+    """The timing spans of a service while the context is open; they go to `endpoint`, if any.
+
+    `ca_file` and errors: see `exporter_to`.
+    """
     if not endpoint:
         yield Timings(None)
         return
-    processor = batching(exporter_to(endpoint))
+    processor = batching(exporter_to(endpoint, ca_file))
     provider = TracerProvider(
         sampler=ALWAYS_ON, resource=resource_of(service, resource), shutdown_on_exit=False
     )

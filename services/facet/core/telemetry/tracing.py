@@ -157,7 +157,7 @@ async def tracing(
     if not settings.trace_endpoint:
         yield UNTRACED
         return
-    processor = batching(exporter_to(settings.trace_endpoint))
+    processor = batching(exporter_to(settings.trace_endpoint, settings.trace_ca_file))
     provider = TracerProvider(
         sampler=AlwaysRecordSampler(ParentBasedTraceIdRatio(settings.trace_sample_ratio)),
         resource=resource_of(service, resource),

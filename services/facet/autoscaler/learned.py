@@ -70,6 +70,7 @@ class Learned:
             startups = StartupTimes(
                 {name: StartUp(**each) for name, each in held["startups"]["pools"].items()},
                 held["startups"]["starting"],
+                tuple(held["startups"].get("started_pods", ())),
             )
             counters = None
             if held["counters"] is not None:

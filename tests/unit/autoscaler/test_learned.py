@@ -23,7 +23,7 @@ SAMPLE = TimingSample({Modality.TEXT: 900, Modality.IMAGE: 100}, 10, 200, 100, 0
 def test_all_is_there_again_when_it_was_written() -> None:
     learned = Learned(
         Learned.starting(POOLS).observed([PoolSample("a", SAMPLE)] * 3).coefficients,
-        StartupTimes().started("a", 100.0),
+        StartupTimes(starting={"pod-2": 3.0}, started_pods=("pod-1",)).started("a", 100.0),
         Counters(12.5, {Priority.BATCH: (3, 400)}),
         PolicyState(at_seconds=12.5, replicas={"a": 2}),
     )

@@ -82,6 +82,7 @@ class DecidingLoop:
             except Exception:  # noqa: BLE001 - a supervisor: one fault must not end all decisions
                 self._reign = None
                 await self._current.miss("a fault of the autoscaler: see its log")
+                tell_held(self._current, is_leading=False)
                 _log.exception("autoscaler.fault")
             try:
                 async with asyncio.timeout(self._settings.interval_seconds):
@@ -179,8 +180,9 @@ class DecidingLoop:
         except ValueError as error:
             await self._current.miss(str(error))
             return
-        age_seconds = record.age_seconds + time.monotonic() - asked_at
-        await self._current.take(decision, age_seconds)
+        # It is as old as its signals, which were read before it was written.
+        age_seconds = max(record.now_ms / 1000 - decision.at_seconds, 0.0)
+        await self._current.take(decision, age_seconds + time.monotonic() - asked_at)
         tell_explanation(ExplainAutoscalerResponse.FromString(record.decision))
 
     def _recalled(self, record: ScalingRecord) -> Learned:

@@ -18,8 +18,7 @@ def tell_held(current: CurrentDecision, *, is_leading: bool) -> None:
     metrics.LEADING.set(is_leading)
     decision = current.decision
     metrics.BLIND.set(decision is None or decision.is_blind)
-    if decision is not None:
-        metrics.DECISION_AGE.set(current.age_seconds)
+    metrics.DECISION_AGE.set(current.age_seconds)
 
 
 def tell_decided(decision: Decision) -> None:

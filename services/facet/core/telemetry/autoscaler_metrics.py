@@ -27,7 +27,7 @@ BLIND = AUTOSCALER.gauge(
 )
 DECISION_AGE = AUTOSCALER.gauge(
     "facet_autoscaler_decision_age_seconds",
-    "Age of the decision that this replica answers with, when it read it.",
+    "Age of the last decision that this replica knows, when it looked; NaN before the first.",
     mode="livemax",
 )
 DECISIONS = AUTOSCALER.counter(

@@ -34,7 +34,7 @@ class StartupTimes:
         """
         after = self
         starting: dict[str, float] = {}
-        started = []
+        started: list[str] = []
         known = frozenset(self.started_pods)
         for pod in pods:
             if len(starting) + len(started) >= _MAX_PODS:

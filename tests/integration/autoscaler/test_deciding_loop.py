@@ -74,6 +74,7 @@ class Replica:
         release: str,
         pods: MemoryPods,
         policy: PolicySettings,
+        *,
         tracing: Tracing,
         clock: Clock,
     ) -> None:
@@ -106,7 +107,9 @@ async def replicas(
     release, pods = secrets.token_hex(8), MemoryPods()
     clock = clock or Clock()
     async with AsyncExitStack() as stack:
-        found = [Replica(url, release, pods, policy, tracing, clock) for _ in range(count)]
+        found = [
+            Replica(url, release, pods, policy, tracing=tracing, clock=clock) for _ in range(count)
+        ]
         for each in found:
             stack.push_async_callback(each.close)
         yield found

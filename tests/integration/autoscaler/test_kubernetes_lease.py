@@ -135,6 +135,66 @@ async def test_a_leader_goes_on_when_only_the_answer_to_its_renewal_was_lost(
     assert leader.is_leading
 
 
+async def test_there_are_not_two_leaders_when_somebody_deletes_the_lease(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    clock = Clock()
+    first, second = replica(api, "first", clock), replica(api, "second", clock)
+    await first.step()
+    await second.step()
+    del server.leases[LEASE]
+    clock.passed = 2.0
+    await second.step()
+    assert (first.is_leading, second.is_leading) == (True, False)
+    clock.passed = 2.0 + SECONDS + 0.1
+    await second.step()
+    assert (first.is_leading, second.is_leading) == (False, True)
+
+
+async def test_a_paused_leader_does_not_lead_at_once_when_the_lease_is_gone(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    """Another one led meanwhile, and leads until it has seen that the Lease is gone."""
+    clock = Clock()
+    first, second = replica(api, "first", clock), replica(api, "second", clock)
+    await first.step()
+    await second.step()
+    clock.passed = SECONDS + 1.0
+    await second.step()
+    del server.leases[LEASE]
+    await first.step()
+
+    assert (first.is_leading, second.is_leading) == (False, True)
+    clock.passed += 3.0
+    await second.step()
+    assert server.holder(LEASE) == "second"
+
+
+async def test_the_leader_writes_the_lease_again_when_somebody_deletes_it(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    clock = Clock()
+    first, second = replica(api, "first", clock), replica(api, "second", clock)
+    await first.step()
+    await second.step()
+    del server.leases[LEASE]
+    clock.passed = 3.0
+    await first.step()
+    await second.step()
+
+    assert (first.is_leading, second.is_leading) == (True, False)
+
+
+async def test_a_lease_without_a_spec_is_taken(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    server.leases[LEASE] = {"metadata": {"name": LEASE, "resourceVersion": "7"}, "spec": None}
+    one = replica(api, "first", Clock())
+    await one.step()
+
+    assert one.is_leading
+
+
 async def test_one_of_two_wins_when_both_try_at_once(
     server: KubernetesServer, api: KubernetesApi
 ) -> None:

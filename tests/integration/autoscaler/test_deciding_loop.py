@@ -34,6 +34,7 @@ from facet.queue.redis_queue import RedisQueue
 from facet.queue.scaling import RedisScalingMemory
 from facet.queue.values import Priority
 from tests.support.conditions import until
+from tests.support.event_loop import longest_hold
 from tests.support.queue_contract.world import submission
 from tests.support.redis_server import RedisServer
 
@@ -163,6 +164,17 @@ async def test_the_other_one_goes_on_with_what_was_learned_when_the_leader_resig
         # It is no longer its turn, though it does not know.
         await first.loop.step()
         assert not first.loop.is_leading
+
+
+async def test_others_have_their_turn_while_many_samples_are_learned(
+    redis_server: RedisServer,
+) -> None:
+    """As many as may wait: 2,000 took half a second, in which nobody was told of an arrival."""
+    slow = replace(POLICY, interval_seconds=30.0)
+    async with replicas(redis_server.url, 1, policy=slow) as (one,):
+        await one.memory.put_timings([PoolSample("l4", SAMPLE).to_bytes()] * 2000)
+        assert await longest_hold(one.loop.step()) < 0.2
+        assert (await one.explanation()).pools[0].service_times.samples == 2000
 
 
 async def test_sizes_are_held_when_pods_are_not_known(redis_server: RedisServer) -> None:

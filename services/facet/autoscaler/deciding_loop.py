@@ -138,7 +138,7 @@ class DecidingLoop:
             self._reign = Reign(epoch, self._recalled(record))
             _log.info("autoscaler.leading", epoch=epoch)
         now = record.now_ms / 1000
-        learned = await self._taught(self._reign.learned)
+        learned = await self._taught(self._reign.learned, now)
         signals, learned = await self._gatherer.gather(now, learned)
         with self._tracing.phase("decide") as span:
             decision, state = decide(signals, learned.state, self._settings)
@@ -153,7 +153,7 @@ class DecidingLoop:
         before = self._current.decision
         await self._current.take(decision, time.monotonic() - asked_at)
         tell_decided(decision)
-        tell_explanation(told)
+        tell_explanation(told, self._settings.model)
         if before is None or before.replicas != decision.replicas:
             _log.info(
                 "autoscaler.decided",
@@ -184,7 +184,9 @@ class DecidingLoop:
         # It is as old as its signals, which were read before it was written.
         age_seconds = max(record.now_ms / 1000 - decision.at_seconds, 0.0)
         await self._current.take(decision, age_seconds + time.monotonic() - asked_at)
-        tell_explanation(ExplainAutoscalerResponse.FromString(record.decision))
+        tell_explanation(
+            ExplainAutoscalerResponse.FromString(record.decision), self._settings.model
+        )
 
     def _recalled(self, record: ScalingRecord) -> Learned:
         if not record.memory:
@@ -204,13 +206,13 @@ class DecidingLoop:
             self._samples.put_back(waiting)
             raise
 
-    async def _taught(self, learned: Learned) -> Learned:
+    async def _taught(self, learned: Learned, now_seconds: float) -> Learned:
         """What all samples teach that wait. A batch takes some 30 ms: others have their turn."""
         for _ in range(_MAX_BATCHES):
             batch = await self._memory.take_timings()
             if not batch:
                 break
-            learned = learned.observed(_readable(batch))
+            learned = learned.observed(_readable(batch), now_seconds)
         return learned
 
 

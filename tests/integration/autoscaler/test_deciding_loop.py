@@ -166,6 +166,35 @@ async def test_the_other_one_goes_on_with_what_was_learned_when_the_leader_resig
         assert not first.loop.is_leading
 
 
+def age_seconds(explanation: ExplainAutoscalerResponse, name: str) -> float | None:
+    (signal,) = (each for each in explanation.signals if each.name == name)
+    return signal.age.ToMilliseconds() / 1000 if signal.HasField("age") else None
+
+
+async def test_what_was_learned_has_its_own_age_also_for_the_next_leader(
+    redis_server: RedisServer,
+) -> None:
+    async with replicas(redis_server.url) as (first, second):
+        starting, ready = Pod("p", "l4", Phase.LOADING, 9.0, 4.0), Pod("p", "l4", Phase.READY, 9, 1)
+        first.pods.reading = Reading((starting,))
+        await first.loop.step()
+        told = await first.explanation()
+        assert [age_seconds(told, each) for each in ("coefficients", "startup")] == [None, None]
+        first.samples.add(PoolSample("l4", SAMPLE))
+        first.pods.reading = Reading((ready,))
+        await first.loop.step()
+        told = await first.explanation()
+        assert [age_seconds(told, each) for each in ("coefficients", "startup")] == [0, 0]
+        await asyncio.sleep(0.2)
+        await first.loop.resign()
+        await second.loop.step()
+        told = await second.explanation()
+        for each in ("coefficients", "startup", "queue"):
+            age = age_seconds(told, each)
+            assert age is not None
+            assert (age >= 0.2) is (each != "queue")
+
+
 async def test_others_have_their_turn_while_many_samples_are_learned(
     redis_server: RedisServer,
 ) -> None:

@@ -135,7 +135,9 @@ class LeaseElection:
 
     async def _take(self, lease: Json, *, is_new: bool) -> None:
         spec = dict(lease.get("spec") or {})
-        now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        at = datetime.fromtimestamp(self._wall(), UTC)
+        # The client writes a whole second without a fraction; the server wants six digits.
+        now = at.replace(microsecond=at.microsecond or 1).isoformat()
         spec |= {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._seconds,

@@ -14,7 +14,7 @@ from facet.autoscaler.deletion_costs import DeletionCosts
 from facet.autoscaler.kubernetes_api import KubernetesApi
 from facet.autoscaler.kubernetes_lease import LeaseElection
 from facet.autoscaler.pod_watch import WatchedPods
-from facet.autoscaler.pools_file import ScaledPool
+from facet.autoscaler.pools_file import ScaledPool, deployments_of
 from facet.autoscaler.replica_writer import ReplicaWriter, keep_costs
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.autoscaler.signals import WorkerLoad
@@ -46,7 +46,7 @@ async def actuating(
 ) -> AsyncIterator[None]:
     """Write deletion costs, and stand-alone the decided sizes, while the context is open.
 
-    Errors: those of `AutoscalerSettings.store`.
+    Errors: those of `AutoscalerSettings.store` and `deployments_of`.
     """
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(
@@ -69,7 +69,7 @@ async def actuating(
                 lease,
                 pods,
                 current,
-                {each.name: each.deployment for each in pools},
+                deployments_of(pools),
                 loads=loads,
                 drain=queue.drain_worker,
                 drain_seconds=settings.drain_seconds,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facet.autoscaler.pools_file import read_pools
+from facet.autoscaler.pools_file import ScaledPool, deployments_of, read_pools
 
 pytestmark = pytest.mark.unit
 
@@ -49,3 +49,21 @@ def test_the_fault_is_named_when_the_file_is_wrong(tmp_path: Path, text: str, to
     with pytest.raises(ValueError, match=told) as refusal:
         read_pools(written(tmp_path, text))
     assert str(tmp_path / "pools.json") in str(refusal.value)
+
+
+def test_deployments_are_told_by_pool() -> None:
+    pools = [ScaledPool(name="a", deployment="worker-a"), ScaledPool(name="b", deployment="b")]
+
+    assert deployments_of(pools) == {"a": "worker-a", "b": "b"}
+
+
+@pytest.mark.parametrize(
+    ("deployments", "told"),
+    [(("one", ""), "pool b: standalone needs its deployment"), (("one", "one"), "two scale one")],
+)
+def test_pools_are_refused_when_each_does_not_scale_one_of_its_own(
+    deployments: tuple[str, ...], told: str
+) -> None:
+    pools = [ScaledPool(name=n, deployment=d) for n, d in zip("ab", deployments, strict=True)]
+    with pytest.raises(ValueError, match=told):
+        deployments_of(pools)

@@ -20,9 +20,6 @@ from facet.autoscaler.signals import Pod, Reading, Signals, Value, WorkerLoad
 from facet.autoscaler.worker_reading import loads_of, pods_of, reports_of, start_seconds_of
 from facet.queue.port import Observer
 
-VALID_SECONDS = 30.0
-"""What the store tells is read for each decision; what Kubernetes tells may be so old."""
-
 
 class Gatherer:
     """Reads the queue, its workers, and what else there is.
@@ -90,8 +87,7 @@ class Gatherer:
     def _pods_of(self, reports: Sequence[WorkerReport], now: float) -> Reading[tuple[Pod, ...]]:
         if self._pods is None:
             return Reading(pods_of(reports, now))
-        reading = self._pods.read()
-        return replace(reading, valid_seconds=min(reading.valid_seconds, VALID_SECONDS))
+        return self._pods.read()
 
 
 def _of_age(

@@ -228,7 +228,10 @@ async def test_another_leads_at_once_when_the_leader_resigns(
 async def test_there_are_never_two_leaders_when_replicas_stall_and_calls_fail(
     server: KubernetesServer, api: KubernetesApi, seed: int
 ) -> None:
-    """Random stalls, lost answers and refusals; clocks run at rates that differ by 1 %."""
+    """Random stalls, lost answers, refusals; clocks run at rates that differ by 1 %.
+
+    The Lease is deleted now and then, once all have seen it.
+    """
     random = Random(seed)
     clocks = [Clock(random.uniform(0, 1e6), random.uniform(0.995, 1.005)) for _ in range(3)]
     replicas = [
@@ -238,18 +241,20 @@ async def test_there_are_never_two_leaders_when_replicas_stall_and_calls_fail(
     stalled = [0.0] * 3
     leaders: list[int] = []
     now = 0.0
-    for _ in range(250):
+    for number in range(250):
         now += random.uniform(0.2, 2.5)
+        if number > 100 and random.random() < 0.05:
+            server.leases.pop(LEASE, None)
         for clock in clocks:
             clock.passed = now
         leading = [n for n, each in enumerate(replicas) if each.is_leading]
         assert len(leading) <= 1
         leaders += leading
-        for number, each in enumerate(replicas):
-            if stalled[number] > now:
+        for index, each in enumerate(replicas):
+            if stalled[index] > now:
                 continue
             if random.random() < 0.04:
-                stalled[number] = now + random.uniform(5, 60)
+                stalled[index] = now + random.uniform(5, 60)
                 continue
             draw = random.random()
             if draw < 0.1:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlparse
@@ -180,6 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.server_state
         if name not in state.pods:
             raise _RefusedError(404, "NotFound", f'pods "{name}" not found')
+        self._check_patch()
+        if not all(isinstance(each, str) for each in body["metadata"]["annotations"].values()):
+            raise _RefusedError(400, "BadRequest", "an annotation is a string")
         changed = deepcopy(state.pods[name])
         annotations = changed["metadata"].setdefault("annotations", {})
         annotations.update(body["metadata"]["annotations"])
@@ -193,6 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         if deployment is None:
             raise _RefusedError(404, "NotFound", f'deployments.apps "{name}" not found')
         if self.command == "PATCH":
+            self._check_patch()
+            if body["spec"]["replicas"] < 0:
+                raise _RefusedError(422, "Invalid", "spec.replicas: must be 0 or more")
             _check_version(body["metadata"], deployment["metadata"], f"deployments {name}")
             if query.get("dryRun") != "All":
                 deployment["spec"]["replicas"] = body["spec"]["replicas"]
@@ -207,6 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
             name = body["metadata"]["name"]
             if name in state.leases:
                 raise _RefusedError(409, "AlreadyExists", f'leases "{name}" already exists')
+            if "resourceVersion" in body["metadata"]:
+                raise _RefusedError(400, "BadRequest", "resourceVersion is not set on creation")
             written = deepcopy(body)
         else:
             name = rest[0]
@@ -214,12 +223,20 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _RefusedError(404, "NotFound", f'leases "{name}" not found')
             if self.command == "GET":
                 return state.leases[name]
+            if not body["metadata"].get("resourceVersion"):
+                raise _RefusedError(422, "Invalid", "resourceVersion: must be specified")
             _check_version(body["metadata"], state.leases[name]["metadata"], f"leases {name}")
             written = deepcopy(body)
+        _check_lease(written["spec"])
         written["metadata"]["resourceVersion"] = str(state.next_version())
         state.leases[name] = written
         self._wrote(body)
         return written
+
+    def _check_patch(self) -> None:
+        kind = self.headers.get("Content-Type", "")
+        if kind not in {"application/merge-patch+json", "application/strategic-merge-patch+json"}:
+            raise _RefusedError(415, "UnsupportedMediaType", f"{kind}: no patch of an object")
 
     def _wrote(self, body: Json) -> None:
         who = self.headers["Authorization"].removeprefix(BEARER)
@@ -270,6 +287,17 @@ def _is_selected(pod: Json, query: dict[str, str]) -> bool:
     selector = query.get("labelSelector", "")
     pairs = (each.split("=") for each in selector.split(",") if each)
     return all(labels.get(name) == value for name, value in pairs)
+
+
+def _check_lease(spec: Json) -> None:
+    """As the server does: a positive life, and times with microseconds."""
+    try:
+        for name in ("renewTime", "acquireTime"):
+            datetime.strptime(spec[name], "%Y-%m-%dT%H:%M:%S.%f%z")
+    except ValueError as error:
+        raise _RefusedError(400, "BadRequest", f"spec: {error}") from error
+    if spec["leaseDurationSeconds"] <= 0 or spec["leaseTransitions"] < 0:
+        raise _RefusedError(422, "Invalid", "spec: must be greater than 0")
 
 
 def _check_version(given: Json, current: Json, what: str) -> None:

@@ -306,10 +306,15 @@ COST = Dashboard(
             "Work",
             (
                 Panel(
-                    "GPU seconds by tenant",
+                    "GPU seconds by model and tenant",
                     "Used in a second; the line without a tenant served nobody.",
                     "short",
-                    (Line(slope("facet_autoscaler_gpu_seconds", "tenant"), "{{tenant}}"),),
+                    (
+                        Line(
+                            slope("facet_autoscaler_gpu_seconds", "model", "tenant"),
+                            "{{model}} {{tenant}}",
+                        ),
+                    ),
                     is_stacked=True,
                 ),
                 Panel(

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from facet.autoscaler.current_decision import CurrentDecision
 from facet.autoscaler.deletion_costs import DeletionCosts
 from facet.autoscaler.kubernetes_api import KubernetesApi
 from facet.autoscaler.kubernetes_lease import LeaseElection
 from facet.autoscaler.pod_watch import WatchedPods
-from facet.autoscaler.pools_file import ScaledPool
+from facet.autoscaler.pools_file import ScaledPool, deployments_of
 from facet.autoscaler.replica_writer import ReplicaWriter, keep_costs
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.autoscaler.signals import WorkerLoad
 from facet.autoscaler.worker_reading import loads_of, reports_of
-from facet.core.tasks import cancel_all
+from facet.core.tasks import cancel_all, keep_running
 from facet.queue.port import Observer
 from facet.queue.sharded_queue import sharded_queue
 
@@ -27,7 +28,7 @@ from facet.queue.sharded_queue import sharded_queue
 async def watching(api: KubernetesApi, release: str) -> AsyncIterator[WatchedPods]:
     """Follow the pods of a release's workers while the context is open; closes `api` with it."""
     pods = WatchedPods(api, release)
-    task = asyncio.create_task(pods.run())
+    task = asyncio.create_task(keep_running("pods", pods.run))
     try:
         yield pods
     finally:
@@ -45,7 +46,7 @@ async def actuating(
 ) -> AsyncIterator[None]:
     """Write deletion costs, and stand-alone the decided sizes, while the context is open.
 
-    Errors: those of `AutoscalerSettings.store`.
+    Errors: those of `AutoscalerSettings.store` and `deployments_of`.
     """
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(
@@ -55,9 +56,11 @@ async def actuating(
         async def loads() -> Mapping[str, WorkerLoad]:
             return await loads_by_name(queue)
 
+        running: dict[str, Callable[[], Awaitable[None]]]
         if settings.mode == "external-scaler":
             costs = DeletionCosts(api, _anybody)
-            running = [keep_costs(costs, pods, loads, lambda: True)]
+            keep = partial(keep_costs, costs, pods, loads, lambda: True)
+            running = {"deletion costs": keep}
         else:
             identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
             lease = LeaseElection(api, settings.lease, identity)
@@ -66,19 +69,20 @@ async def actuating(
                 lease,
                 pods,
                 current,
-                {each.name: each.deployment for each in pools},
+                deployments_of(pools),
                 loads=loads,
                 drain=queue.drain_worker,
                 drain_seconds=settings.drain_seconds,
                 is_dry=settings.dry_run,
             )
             costs = DeletionCosts(api, lease.guard)
-            running = [lease.run(), writer.run()]
+            running = {"lease": lease.run, "replicas": writer.run}
             if not settings.dry_run:
-                running.append(keep_costs(costs, pods, loads, lambda: lease.is_leading))
+                keep = partial(keep_costs, costs, pods, loads, lambda: lease.is_leading)
+                running["deletion costs"] = keep
             # Last: whoever writes has ended by then.
             stack.push_async_callback(lease.resign)
-        tasks = [asyncio.create_task(each) for each in running]
+        tasks = [asyncio.create_task(keep_running(*each)) for each in running.items()]
         stack.push_async_callback(cancel_all, tasks)
         yield
 

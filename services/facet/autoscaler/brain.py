@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from facet.autoscaler.current_decision import CurrentDecision
 from facet.autoscaler.deciding_loop import DecidingLoop
@@ -14,7 +15,7 @@ from facet.autoscaler.pod_reading import Pods
 from facet.autoscaler.policy import PolicySettings, PoolSettings, SloSettings
 from facet.autoscaler.settings import AutoscalerSettings
 from facet.autoscaler.timing_samples import WaitingSamples
-from facet.core.tasks import cancel_all
+from facet.core.tasks import cancel_all, keep_running
 from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.queue.scaling import RedisScalingMemory
 from facet.queue.sharded_queue import sharded_queue
@@ -72,9 +73,12 @@ async def deciding(
         gatherer = Gatherer(queue, pods=pods, latency=latency, only_pool=only_pool)
         loop = DecidingLoop(memory, gatherer, policy, samples, current, tracing=tracing)
         stack.push_async_callback(loop.resign)
-        running = [loop.run(), loop.watch(queue)]
+        running = [
+            keep_running("decisions", loop.run),
+            keep_running("arrivals", partial(loop.watch, queue)),
+        ]
         if latency is not None:
-            running.append(latency.run())
+            running.append(keep_running("latencies", latency.run))
         tasks = [asyncio.create_task(each) for each in running]
         stack.push_async_callback(cancel_all, tasks)
         yield current

@@ -35,8 +35,8 @@ class CurrentDecision:
 
     @property
     def age_seconds(self) -> float:
-        """Since it was decided."""
-        return self._clock() - self._decided_at
+        """Since the last one was decided, however old; NaN before the first."""
+        return math.nan if self._decision is None else self._clock() - self._decided_at
 
     @property
     def why_none(self) -> str:
@@ -53,13 +53,15 @@ class CurrentDecision:
         return self._has_arrival
 
     async def take(self, decision: Decision, age_seconds: float) -> None:
-        """Answer with this one; the same one again only keeps its age right.
+        """Answer with this one; the same one again does not become younger.
 
         `age_seconds` is since its signals were read, rather too long than too short: one that was
-        taken before a request came does not answer its arrival.
+        taken before a request came does not answer its arrival. The store's clock, by which it is
+        told, may have been set back.
         """
-        is_new = self._decision is None or decision.at_seconds > self._decision.at_seconds
-        self._decided_at = self._clock() - age_seconds
+        is_new = self._decision is None or decision.at_seconds != self._decision.at_seconds
+        decided_at = self._clock() - age_seconds
+        self._decided_at = decided_at if is_new else min(decided_at, self._decided_at)
         self._decision, self._why = decision, ""
         if self._decided_at > self._arrived_at:
             self._has_arrival = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import structlog
@@ -82,6 +83,7 @@ class DecidingLoop:
             except Exception:  # noqa: BLE001 - a supervisor: one fault must not end all decisions
                 self._reign = None
                 await self._current.miss("a fault of the autoscaler: see its log")
+                tell_held(self._current, is_leading=False)
                 _log.exception("autoscaler.fault")
             try:
                 async with asyncio.timeout(self._settings.interval_seconds):
@@ -136,7 +138,7 @@ class DecidingLoop:
             self._reign = Reign(epoch, self._recalled(record))
             _log.info("autoscaler.leading", epoch=epoch)
         now = record.now_ms / 1000
-        learned = self._reign.learned.observed(await self._taken())
+        learned = await self._taught(self._reign.learned, now)
         signals, learned = await self._gatherer.gather(now, learned)
         with self._tracing.phase("decide") as span:
             decision, state = decide(signals, learned.state, self._settings)
@@ -151,7 +153,7 @@ class DecidingLoop:
         before = self._current.decision
         await self._current.take(decision, time.monotonic() - asked_at)
         tell_decided(decision)
-        tell_explanation(told)
+        tell_explanation(told, self._settings.model)
         if before is None or before.replicas != decision.replicas:
             _log.info(
                 "autoscaler.decided",
@@ -179,9 +181,12 @@ class DecidingLoop:
         except ValueError as error:
             await self._current.miss(str(error))
             return
-        age_seconds = record.age_seconds + time.monotonic() - asked_at
-        await self._current.take(decision, age_seconds)
-        tell_explanation(ExplainAutoscalerResponse.FromString(record.decision))
+        # It is as old as its signals, which were read before it was written.
+        age_seconds = max(record.now_ms / 1000 - decision.at_seconds, 0.0)
+        await self._current.take(decision, age_seconds + time.monotonic() - asked_at)
+        tell_explanation(
+            ExplainAutoscalerResponse.FromString(record.decision), self._settings.model
+        )
 
     def _recalled(self, record: ScalingRecord) -> Learned:
         if not record.memory:
@@ -201,16 +206,20 @@ class DecidingLoop:
             self._samples.put_back(waiting)
             raise
 
-    async def _taken(self) -> list[PoolSample]:
-        samples: list[PoolSample] = []
+    async def _taught(self, learned: Learned, now_seconds: float) -> Learned:
+        """What all samples teach that wait. A batch takes some 30 ms: others have their turn."""
         for _ in range(_MAX_BATCHES):
             batch = await self._memory.take_timings()
-            for each in batch:
-                try:
-                    samples.append(PoolSample.from_bytes(each))
-                except ValueError:
-                    # Another release's.
-                    continue
             if not batch:
                 break
-        return samples
+            learned = learned.observed(_readable(batch), now_seconds)
+        return learned
+
+
+def _readable(batch: Iterable[bytes]) -> Iterator[PoolSample]:
+    for each in batch:
+        try:
+            yield PoolSample.from_bytes(each)
+        except ValueError:
+            # Another release's.
+            continue

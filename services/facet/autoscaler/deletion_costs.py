@@ -5,6 +5,7 @@ A cost is a coarse bucket, so that few changes of load are writes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -34,7 +35,7 @@ def cost_of(load: WorkerLoad) -> int:
     if load.running <= 0:
         return 0
     share = min(load.running / max(load.capacity, 1), 1.0)
-    return BUCKET_COST * max(1, round(share * BUCKETS + 0.499999))
+    return BUCKET_COST * math.ceil(share * BUCKETS)
 
 
 class DeletionCosts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
@@ -16,12 +16,9 @@ from facet.autoscaler.queue_reading import (
     leased_of,
     waiting_of,
 )
-from facet.autoscaler.signals import Pod, Reading, Signals, WorkerLoad
+from facet.autoscaler.signals import Pod, Reading, Signals, Value, WorkerLoad
 from facet.autoscaler.worker_reading import loads_of, pods_of, reports_of, start_seconds_of
 from facet.queue.port import Observer
-
-VALID_SECONDS = 30.0
-"""What the store tells is read for each decision; what Kubernetes tells may be so old."""
 
 
 class Gatherer:
@@ -65,6 +62,7 @@ class Gatherer:
             self._known = {report.name for report in reports}
         elif pods.current is not None:
             startups = startups.observed(pods.current)
+        learned = replace(learned, counters=counters).started(startups, now_seconds)
         coefficients = {
             name: each.coefficients for name, each in learned.coefficients.items() if each.samples
         }
@@ -75,11 +73,11 @@ class Gatherer:
             arrivals=Reading(arrivals),
             workers=Reading[tuple[WorkerLoad, ...]](loads_of(reports)),
             pods=pods,
-            startup=Reading(startups.pools),
+            startup=_of_age(startups.pools, learned.startups_seconds, now_seconds),
             latency=self._latency.reading if self._latency else Reading(),
-            coefficients=Reading(coefficients),
+            coefficients=_of_age(coefficients, learned.coefficients_seconds, now_seconds),
         )
-        return signals, replace(learned, counters=counters, startups=startups)
+        return signals, learned
 
     def _named(self, reports: Sequence[WorkerReport]) -> list[WorkerReport]:
         for report in reports:
@@ -89,8 +87,17 @@ class Gatherer:
     def _pods_of(self, reports: Sequence[WorkerReport], now: float) -> Reading[tuple[Pod, ...]]:
         if self._pods is None:
             return Reading(pods_of(reports, now))
-        reading = self._pods.read()
-        return replace(reading, valid_seconds=min(reading.valid_seconds, VALID_SECONDS))
+        return self._pods.read()
+
+
+def _of_age(
+    learned: Mapping[str, Value], at_seconds: float | None, now_seconds: float
+) -> Reading[Mapping[str, Value]]:
+    """What was learned then, and is trusted for ever; nothing learned is nothing read."""
+    if not learned:
+        return Reading()
+    age_seconds = 0.0 if at_seconds is None else max(now_seconds - at_seconds, 0.0)
+    return Reading(learned, age_seconds)
 
 
 def readings_of(signals: Signals) -> dict[str, Reading[object]]:

@@ -95,6 +95,9 @@ class LeaseElection:
             lease = {"metadata": {"name": self._name}}
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
+        if _is_absent(lease) and self._held_until is not None and self._held_until > self._clock():
+            # Somebody deleted it: nobody else can have it yet.
+            holder = self._identity
         if holder != self._identity:
             self._held_until = None
             if not self._has_lapsed(holder, lease):
@@ -117,23 +120,31 @@ class LeaseElection:
             _log.debug("lease.not_resigned", cause=str(error))
 
     def _has_lapsed(self, holder: str, lease: Json) -> bool:
-        """Whether the Lease stood still for its whole life while this replica looked on."""
+        """Whether the Lease stood still for its whole life while this replica looked on.
+
+        One that was deleted may still be held by who wrote it, so it is as one that is held; one
+        that was never seen is free at once.
+        """
+        is_free = not holder and (self._seen is None or not _is_absent(lease))
         version = lease["metadata"].get("resourceVersion", "")
         if (holder, version) != self._seen:
             self._seen, self._seen_at = (holder, version), self._clock()
-        life = max(int(lease.get("spec", {}).get("leaseDurationSeconds") or 0), self._seconds)
-        return not holder or self._clock() - self._seen_at > life
+        spec = lease.get("spec") or {}
+        life = max(int(spec.get("leaseDurationSeconds") or 0), self._seconds)
+        return is_free or self._clock() - self._seen_at > life
 
     async def _take(self, lease: Json, *, is_new: bool) -> None:
         spec = dict(lease.get("spec") or {})
-        now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        at = datetime.fromtimestamp(self._wall(), UTC)
+        # The client writes a whole second without a fraction; the server wants six digits.
+        now = at.replace(microsecond=at.microsecond or 1).isoformat()
         spec |= {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._seconds,
             "renewTime": now,
         }
-        is_absent = "resourceVersion" not in lease["metadata"]
-        if is_new:
+        is_absent = _is_absent(lease)
+        if is_new or is_absent:
             spec["acquireTime"] = now
             spec["leaseTransitions"] = (
                 0 if is_absent else int(spec.get("leaseTransitions") or 0) + 1
@@ -153,8 +164,13 @@ class LeaseElection:
         if is_new or self._held_until is None:
             _log.info("lease.leading", lease=self._name, identity=self._identity)
         self._held_until = sent_at + self._seconds
+        self._seen, self._seen_at = (self._identity, ""), sent_at
 
     def _tell(self, why: str) -> None:
         if why and why != self._told:
             _log.error("lease.not_renewed", why=why)
         self._told = why
+
+
+def _is_absent(lease: Json) -> bool:
+    return "resourceVersion" not in lease["metadata"]

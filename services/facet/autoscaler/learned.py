@@ -19,10 +19,16 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Learned:
-    """`coefficients` by pool, of all pools; `counters` are those of the last decision."""
+    """`coefficients` by pool, of all pools; `counters` are those of the last decision.
+
+    `coefficients_seconds` and `startups_seconds` are when they learned last, by the store's clock;
+    None: nothing yet.
+    """
 
     coefficients: Mapping[str, LearnedCoefficients]
     startups: StartupTimes = field(default_factory=StartupTimes)
+    coefficients_seconds: float | None = None
+    startups_seconds: float | None = None
     counters: Counters | None = None
     state: PolicyState = field(default_factory=PolicyState)
 
@@ -31,13 +37,20 @@ class Learned:
         """Know what the settings say."""
         return cls({p.name: LearnedCoefficients.starting(p.coefficients) for p in pools})
 
-    def observed(self, samples: Iterable[PoolSample]) -> Learned:
+    def observed(self, samples: Iterable[PoolSample], now_seconds: float) -> Learned:
         """After more timing samples; those of unknown pools are ignored."""
-        coefficients = dict(self.coefficients)
+        coefficients, at_seconds = dict(self.coefficients), self.coefficients_seconds
         for each in samples:
             if each.pool in coefficients:
                 coefficients[each.pool] = coefficients[each.pool].observed(each.sample)
-        return replace(self, coefficients=coefficients)
+                at_seconds = now_seconds
+        return replace(self, coefficients=coefficients, coefficients_seconds=at_seconds)
+
+    def started(self, startups: StartupTimes, now_seconds: float) -> Learned:
+        """After another look at who starts."""
+        is_new = startups.pools != self.startups.pools
+        at_seconds = now_seconds if is_new else self.startups_seconds
+        return replace(self, startups=startups, startups_seconds=at_seconds)
 
     def to_bytes(self) -> bytes:
         """For the store."""
@@ -48,6 +61,7 @@ class Learned:
         held = {
             "coefficients": {name: each.to_json() for name, each in self.coefficients.items()},
             "startups": asdict(self.startups),
+            "learned_seconds": [self.coefficients_seconds, self.startups_seconds],
             "counters": counters,
             "state": to_json(self.state),
         }
@@ -70,6 +84,7 @@ class Learned:
             startups = StartupTimes(
                 {name: StartUp(**each) for name, each in held["startups"]["pools"].items()},
                 held["startups"]["starting"],
+                tuple(held["startups"].get("started_pods", ())),
             )
             counters = None
             if held["counters"] is not None:
@@ -77,8 +92,8 @@ class Learned:
                 counters = Counters(
                     at_seconds, {Priority(int(k)): (n, t) for k, (n, t) in classes.items()}
                 )
-            return cls(
-                {**start.coefficients, **known}, startups, counters, from_json(held["state"])
-            )
+            taught, started = held.get("learned_seconds", (None, None))
+            state = from_json(held["state"])
+            return cls({**start.coefficients, **known}, startups, taught, started, counters, state)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"learned: not what was written: {error!r}") from error

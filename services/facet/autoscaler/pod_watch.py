@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -110,15 +111,14 @@ class WatchedPods:
         ended = loop.create_future()
 
         def follow() -> None:
-            failure: KubernetesError | None = None
+            failure: Exception | None = None
             try:
                 for event in events:
                     loop.call_soon_threadsafe(self._take, event)
-            except KubernetesError as error:
+            except Exception as error:  # noqa: BLE001 - whatever ends it is raised by who waits
                 failure = error
-            except RuntimeError:
-                return  # the loop is closed
-            loop.call_soon_threadsafe(_settle, ended, failure)
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_settle, ended, failure)
 
         self._api.start(follow)
         began_at = self._clock()
@@ -147,7 +147,7 @@ class WatchedPods:
         self._told = why
 
 
-def _settle(ended: asyncio.Future[None], failure: KubernetesError | None) -> None:
+def _settle(ended: asyncio.Future[None], failure: Exception | None) -> None:
     if ended.done():
         return
     if failure is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -77,3 +78,15 @@ def read_pools(path: Path) -> tuple[ScaledPool, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"{path}: pools: two have one name")
     return pools
+
+
+def deployments_of(pools: Iterable[ScaledPool]) -> dict[str, str]:
+    """The Deployment that each pool scales. Errors: ValueError where it has none of its own."""
+    deployments: dict[str, str] = {}
+    for pool in pools:
+        if not pool.deployment:
+            raise ValueError(f"pool {pool.name}: standalone needs its deployment")
+        if pool.deployment in deployments.values():
+            raise ValueError(f"pools: two scale one deployment, {pool.deployment}")
+        deployments[pool.name] = pool.deployment
+    return deployments

@@ -30,6 +30,10 @@ Drain = Callable[[str], Awaitable[bool]]
 _log = structlog.get_logger(__name__)
 
 
+class _HeldError(Exception):
+    """A pool's size is left as it is; `str()` says why."""
+
+
 class ReplicaWriter:
     """Makes the scale of each Deployment what was decided; `deployments` by pool."""
 
@@ -74,22 +78,25 @@ class ReplicaWriter:
     async def step(self) -> None:
         """Do what is due for each pool, if this replica leads and there is a decision."""
         WRITER_LEADING.set(self._lease.is_leading)
-        decision = self._current.decision
-        if decision is None or not self._lease.is_leading:
-            return
         for pool, deployment in self._deployments.items():
+            if self._current.decision is None or not self._lease.is_leading:
+                return
             try:
-                await self._apply(pool, deployment, decision)
+                await self._apply(pool, deployment)
                 self._tell(pool, "")
             except NotLeadingError:
                 return
+            except _HeldError as held:
+                self._tell(pool, str(held))
             except (KubernetesError, StoreUnavailableError) as error:
                 SCALE_WRITES.labels(pool, "failed").inc()
                 self._tell(pool, str(error))
 
-    async def _apply(self, pool: str, deployment: str, decision: Decision) -> None:
+    async def _apply(self, pool: str, deployment: str) -> None:
         for attempt in range(_CONFLICTS):
             scale = await self._api.read_scale(deployment)
+            # After the call, which may have taken long: what is written is the newest.
+            decision = self._decision(pool)
             replicas = await self._due(pool, decision, scale.replicas)
             if replicas == scale.replicas:
                 return
@@ -113,6 +120,14 @@ class ReplicaWriter:
                 is_dry=self._is_dry,
             )
             return
+
+    def _decision(self, pool: str) -> Decision:
+        decision = self._current.decision
+        if decision is None:
+            raise _HeldError(self._current.why_none)
+        if pool not in decision.replicas:
+            raise _HeldError("the decision does not know the pool: another release took it")
+        return decision
 
     async def _due(self, pool: str, decision: Decision, replicas: int) -> int:
         """The replicas to write: what is wanted, or more while workers drain."""

@@ -60,8 +60,9 @@ class AutoscalerSettings(StoreSettings, ListenerSettings, TelemetrySettings):
     prometheus_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
     """Prometheus to ask for the percentiles instead."""
 
-    decision_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
-    """Between decisions. One who misses three of them leads no more."""
+    decision_seconds: Annotated[float, Field(gt=0, le=15)] = 5.0
+    """Between decisions. One who misses three of them leads no more, and another one's first is
+    taken while the last one still counts, which it does for a minute."""
 
     interactive_ttft_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Within so long an INTERACTIVE request is promised its first token."""

@@ -12,15 +12,20 @@ _MEMORY = 20
 """About so many of the last starts count."""
 
 _MAX_PODS = 1000
-"""Starting pods that are followed; those beyond teach nothing."""
+"""Pods that are followed; those beyond teach nothing."""
 
 
 @dataclass(frozen=True)
 class StartupTimes:
-    """What is known of each pool, and how long pods that start have looked for a node so far."""
+    """What is known of each pool, and of its pods.
+
+    `starting` has how long pods that were never ready have looked for a node so far, `started_pods`
+    the names of those that were: what makes them ready once more is no start-up.
+    """
 
     pools: Mapping[str, StartUp] = field(default_factory=dict)
     starting: Mapping[str, float] = field(default_factory=dict)
+    started_pods: tuple[str, ...] = ()
 
     def observed(self, pods: Iterable[Pod]) -> StartupTimes:
         """After another look: a pod counts that was seen starting before and is ready now.
@@ -29,16 +34,21 @@ class StartupTimes:
         """
         after = self
         starting: dict[str, float] = {}
+        started: list[str] = []
+        known = frozenset(self.started_pods)
         for pod in pods:
-            if pod.phase is Phase.READY:
+            if len(starting) + len(started) >= _MAX_PODS:
+                break
+            if pod.phase is Phase.READY or pod.name in known:
+                started.append(pod.name)
                 if pod.name in self.starting:
                     seconds = pod.age_seconds - pod.phase_seconds - self.starting[pod.name]
                     after = after.started(pod.pool, seconds)
-            elif pod.phase is not Phase.TERMINATING and len(starting) < _MAX_PODS:
+            elif pod.phase is not Phase.TERMINATING:
                 is_lost = pod.phase is Phase.UNSCHEDULABLE
-                known = self.starting.get(pod.name, 0.0)
-                starting[pod.name] = max(known, pod.phase_seconds) if is_lost else known
-        return replace(after, starting=starting)
+                so_far = self.starting.get(pod.name, 0.0)
+                starting[pod.name] = max(so_far, pod.phase_seconds) if is_lost else so_far
+        return replace(after, starting=starting, started_pods=tuple(started))
 
     def started(self, pool: str, seconds: float) -> StartupTimes:
         """After one more start of the pool."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from opentelemetry.trace import Span
 
@@ -18,8 +19,7 @@ def tell_held(current: CurrentDecision, *, is_leading: bool) -> None:
     metrics.LEADING.set(is_leading)
     decision = current.decision
     metrics.BLIND.set(decision is None or decision.is_blind)
-    if decision is not None:
-        metrics.DECISION_AGE.set(current.age_seconds)
+    metrics.DECISION_AGE.set(current.age_seconds)
 
 
 def tell_decided(decision: Decision) -> None:
@@ -40,8 +40,8 @@ def tell_span(span: Span, decision: Decision) -> None:
         span.add_event(f"scaling {reason.cause.value}", {**named, **numbers})
 
 
-def tell_explanation(told: ExplainAutoscalerResponse) -> None:
-    """The last decision, whoever took it."""
+def tell_explanation(told: ExplainAutoscalerResponse, model: str) -> None:
+    """The last decision of a model, whoever took it."""
     for pool in told.pools:
         _tell_pool(pool)
     for signal in told.signals:
@@ -49,8 +49,17 @@ def tell_explanation(told: ExplainAutoscalerResponse) -> None:
         age = signal.age.ToMilliseconds() / 1000 if has_age else math.nan
         metrics.SIGNAL_AGE.labels(signal.name).set(age)
     metrics.COST.set(told.cost_per_hour)
-    for tenant, seconds in told.gpu_seconds.items():
-        metrics.GPU_SECONDS.labels(tenant).set(seconds)
+    _tell_gpu_seconds(told.gpu_seconds, model)
+
+
+def _tell_gpu_seconds(seconds: Mapping[str, float], model: str) -> None:
+    for family in metrics.GPU_SECONDS.collect():
+        for sample in family.samples:
+            if sample.labels["tenant"] not in seconds:
+                # The state began anew without this tenant.
+                metrics.GPU_SECONDS.remove(sample.labels["model"], sample.labels["tenant"])
+    for tenant, each in seconds.items():
+        metrics.GPU_SECONDS.labels(model, tenant).set(each)
 
 
 def _tell_pool(pool: ScaledPool) -> None:

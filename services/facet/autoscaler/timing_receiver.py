@@ -6,17 +6,12 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from facet.autoscaler.coefficients import TimingSample
+from facet.autoscaler.otlp_spans import TooManyFieldsError, spans_of
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.autoscaler.work import Modality
 from facet.core.telemetry.autoscaler_metrics import TIMING_SPANS
@@ -26,20 +21,26 @@ SPAN_NAME = "facet.timing"
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A batch of 512 spans has some 300 kB; gRPC refuses more with RESOURCE_EXHAUSTED."""
 
-MAX_CALLS = 32
-"""At once; gRPC refuses more."""
+MAX_CALLS = 16
+"""At once, which 64 MiB of messages may wait in; gRPC refuses more."""
+
+MAX_ATTRIBUTES = 64
+"""Of a timing span, which has a dozen."""
+
+_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 
 _MOST_SECONDS = 24 * 3600.0
 _MOST_TOKENS = 10_000_000
 
 Value = str | int | float
+Context = grpc.aio.ServicerContext[bytes, ExportTraceServiceResponse]
 
 
 class BadSpanError(ValueError):
     """A timing span that lacks something, or says what cannot be; `str()` says what."""
 
 
-class TimingReceiver(TraceServiceServicer):
+class TimingReceiver:
     """Puts the samples of `model` and `pools` where they wait for the store.
 
     A pool "" is the only pool there is, if so: workers outside of Kubernetes have none. Spans of
@@ -52,28 +53,38 @@ class TimingReceiver(TraceServiceServicer):
         self._pools = frozenset(pools)
         self._samples = samples
 
-    async def Export(  # noqa: N802 - the protocol's name
-        self,
-        request: ExportTraceServiceRequest,
-        context: grpc.aio.ServicerContext[ExportTraceServiceRequest, ExportTraceServiceResponse],
-    ) -> ExportTraceServiceResponse:
-        """See the protocol. Answers at once: nothing is written here."""
+    async def export(self, message: bytes, context: Context) -> ExportTraceServiceResponse:
+        """`TraceService.Export`. Answers at once: nothing is written here."""
+        try:
+            spans = spans_of(message)
+        except TooManyFieldsError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no OTLP request: {error}")
         bad, why = 0, ""
-        for attributes in _timings(request):
-            if attributes.get("facet.model") != self._model:
-                TIMING_SPANS.labels("ignored").inc()
+        for span in spans:
+            if span.name != SPAN_NAME:
                 continue
             try:
-                self._samples.add(self._sample(attributes))
-                TIMING_SPANS.labels("taken").inc()
+                result = self._take(span)
             except BadSpanError as error:
-                bad, why = bad + 1, str(error)
-                TIMING_SPANS.labels("bad").inc()
+                bad, why, result = bad + 1, str(error), "bad"
+            TIMING_SPANS.labels(result).inc()
         response = ExportTraceServiceResponse()
         if bad:
             response.partial_success.rejected_spans = bad
             response.partial_success.error_message = why
         return response
+
+    def _take(self, span: Span) -> str:
+        """What became of it. Errors: BadSpanError."""
+        if len(span.attributes) > MAX_ATTRIBUTES:
+            raise BadSpanError(f"attributes: more than {MAX_ATTRIBUTES}")
+        attributes = dict(_values(span.attributes))
+        if attributes.get("facet.model") != self._model:
+            return "ignored"
+        self._samples.add(self._sample(attributes))
+        return "taken"
 
     def _sample(self, attributes: Mapping[str, Value]) -> PoolSample:
         pool = attributes.get("facet.pool", "")
@@ -103,20 +114,18 @@ class TimingReceiver(TraceServiceServicer):
 
 def receive_timings(server: grpc.aio.Server, receiver: TimingReceiver) -> None:
     """Serve the receiver; the server should have `receiver_options`."""
-    add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
+    handler: grpc.RpcMethodHandler[bytes, ExportTraceServiceResponse]
+    handler = grpc.unary_unary_rpc_method_handler(
+        receiver.export, response_serializer=ExportTraceServiceResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler}),)
+    )
 
 
 def receiver_options() -> tuple[tuple[str, int], ...]:
     """Options of the server."""
     return (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)
-
-
-def _timings(request: ExportTraceServiceRequest) -> Iterator[dict[str, Value]]:
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                if span.name == SPAN_NAME:
-                    yield dict(_values(span.attributes))
 
 
 def _values(attributes: Iterable[KeyValue]) -> Iterator[tuple[str, Value]]:

@@ -23,7 +23,7 @@ from facet.core.listener import bind
 from facet.core.logs import configure_logs, follow_log_level
 from facet.core.media_store import MediaStore
 from facet.core.models import ModelCard
-from facet.core.tasks import cancel_all
+from facet.core.tasks import cancel_all, keep_running
 from facet.core.telemetry.exposition import registry_of
 from facet.core.telemetry.gateway_metrics import GATEWAY
 from facet.core.telemetry.processes import is_one_of_several
@@ -52,7 +52,6 @@ from facet.gateway.queues import connect_queues
 from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
 from facet.gateway.supervised import supervise
-from facet.gateway.supervision import keep_running
 from facet.gateway.telling import telling
 from facet.gateway.tenants import Tenants
 from facet.gateway.usage import UsageTrimmer

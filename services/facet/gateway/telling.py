@@ -9,10 +9,9 @@ from functools import partial
 
 from prometheus_client.registry import CollectorRegistry
 
-from facet.core.tasks import cancel_all
+from facet.core.tasks import cancel_all, keep_running
 from facet.core.telemetry.listener import serving_metrics
 from facet.gateway.queue_view import QueueView
-from facet.gateway.supervision import keep_running
 from facet.queue.port import Observer
 
 

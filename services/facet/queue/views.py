@@ -164,11 +164,6 @@ class ScalingRecord:
     memory: bytes = b""
     epoch: int = 0
 
-    @property
-    def age_seconds(self) -> float:
-        """Since it was written, by the store's clock."""
-        return max(self.now_ms - self.at_ms, 0) / 1000
-
 
 @dataclass(frozen=True)
 class AuditEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -12,11 +13,12 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import Gauge
 from redis.asyncio import Redis
 
-from facet.api.v1.admin_service_pb2 import ExplainAutoscalerResponse
+from facet.api.v1.admin_service_pb2 import ExplainAutoscalerResponse, ScaledPool
 from facet.autoscaler.coefficients import ServiceCoefficients, TimingSample
-from facet.autoscaler.current_decision import CurrentDecision
+from facet.autoscaler.current_decision import VALID_SECONDS, CurrentDecision
 from facet.autoscaler.deciding_loop import DecidingLoop
 from facet.autoscaler.decision import Cause
 from facet.autoscaler.gathering import Gatherer
@@ -26,11 +28,13 @@ from facet.autoscaler.signals import Phase, Pod, Reading
 from facet.autoscaler.timing_samples import PoolSample, WaitingSamples
 from facet.autoscaler.work import Modality
 from facet.core.tasks import cancel_all
+from facet.core.telemetry.autoscaler_metrics import BLIND, DECISION_AGE, LEADING
 from facet.core.telemetry.tracing import UNTRACED, Tracing
 from facet.queue.redis_queue import RedisQueue
 from facet.queue.scaling import RedisScalingMemory
 from facet.queue.values import Priority
 from tests.support.conditions import until
+from tests.support.event_loop import longest_hold
 from tests.support.queue_contract.world import submission
 from tests.support.redis_server import RedisServer
 
@@ -52,15 +56,32 @@ POLICY = PolicySettings((POOL,), interval_seconds=0.5)
 SAMPLE = TimingSample(dict.fromkeys(Modality, 0) | {Modality.TEXT: 1000}, 0, 100, 100, 0.5, 2, 1)
 
 
+class Clock:
+    """Seconds that a test moves ahead."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.seconds
+
+
 class Replica:
     """One replica's parts."""
 
     def __init__(
-        self, url: str, release: str, pods: MemoryPods, policy: PolicySettings, tracing: Tracing
+        self,
+        url: str,
+        release: str,
+        pods: MemoryPods,
+        policy: PolicySettings,
+        *,
+        tracing: Tracing,
+        clock: Clock,
     ) -> None:
         self.pods = pods
         self.samples = WaitingSamples()
-        self.current = CurrentDecision()
+        self.current = CurrentDecision(clock)
         self.queue = RedisQueue.connect(url, release=release, model="nano")
         self.memory = RedisScalingMemory.connect(url, release=release, model="nano")
         gatherer = Gatherer(self.queue, pods=pods, only_pool="l4")
@@ -82,10 +103,14 @@ async def replicas(
     count: int = 2,
     policy: PolicySettings = POLICY,
     tracing: Tracing = UNTRACED,
+    clock: Clock | None = None,
 ) -> AsyncIterator[list[Replica]]:
     release, pods = secrets.token_hex(8), MemoryPods()
+    clock = clock or Clock()
     async with AsyncExitStack() as stack:
-        found = [Replica(url, release, pods, policy, tracing) for _ in range(count)]
+        found = [
+            Replica(url, release, pods, policy, tracing=tracing, clock=clock) for _ in range(count)
+        ]
         for each in found:
             stack.push_async_callback(each.close)
         yield found
@@ -141,6 +166,46 @@ async def test_the_other_one_goes_on_with_what_was_learned_when_the_leader_resig
         assert not first.loop.is_leading
 
 
+def age_seconds(explanation: ExplainAutoscalerResponse, name: str) -> float | None:
+    (signal,) = (each for each in explanation.signals if each.name == name)
+    return signal.age.ToMilliseconds() / 1000 if signal.HasField("age") else None
+
+
+async def test_what_was_learned_has_its_own_age_also_for_the_next_leader(
+    redis_server: RedisServer,
+) -> None:
+    async with replicas(redis_server.url) as (first, second):
+        starting, ready = Pod("p", "l4", Phase.LOADING, 9.0, 4.0), Pod("p", "l4", Phase.READY, 9, 1)
+        first.pods.reading = Reading((starting,))
+        await first.loop.step()
+        told = await first.explanation()
+        assert [age_seconds(told, each) for each in ("coefficients", "startup")] == [None, None]
+        first.samples.add(PoolSample("l4", SAMPLE))
+        first.pods.reading = Reading((ready,))
+        await first.loop.step()
+        told = await first.explanation()
+        assert [age_seconds(told, each) for each in ("coefficients", "startup")] == [0, 0]
+        await asyncio.sleep(0.2)
+        await first.loop.resign()
+        await second.loop.step()
+        told = await second.explanation()
+        for each in ("coefficients", "startup", "queue"):
+            age = age_seconds(told, each)
+            assert age is not None
+            assert (age >= 0.2) is (each != "queue")
+
+
+async def test_others_have_their_turn_while_many_samples_are_learned(
+    redis_server: RedisServer,
+) -> None:
+    """As many as may wait: 2,000 took half a second, in which nobody was told of an arrival."""
+    slow = replace(POLICY, interval_seconds=30.0)
+    async with replicas(redis_server.url, 1, policy=slow) as (one,):
+        await one.memory.put_timings([PoolSample("l4", SAMPLE).to_bytes()] * 2000)
+        assert await longest_hold(one.loop.step()) < 0.2
+        assert (await one.explanation()).pools[0].service_times.samples == 2000
+
+
 async def test_sizes_are_held_when_pods_are_not_known(redis_server: RedisServer) -> None:
     async with replicas(redis_server.url, 1) as (one,):
         one.pods.reading = Reading((Pod("p", "l4", Phase.READY, 300.0, 200.0),))
@@ -168,6 +233,56 @@ async def test_the_last_decision_counts_when_the_store_is_away(
         await one.loop.step()
         assert (one.current.decision == before, one.loop.is_leading) == (False, True)
         assert (await one.explanation()).pools[0].service_times.samples == 1
+
+
+def told(gauge: Gauge) -> float:
+    (family,) = gauge.collect()
+    return family.samples[0].value
+
+
+async def test_the_gauges_tell_it_when_every_look_fails(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of its own must not leave what was told while all was well."""
+    clock = Clock()
+    async with replicas(redis_server.url, 1, clock=clock) as (one,):
+        one.pods.reading = Reading((Pod("p", "l4", Phase.READY, 300.0, 200.0),))
+        await one.loop.step()
+        assert (told(LEADING), told(BLIND)) == (1, 0)
+        clock.seconds += VALID_SECONDS + 40.0
+        failed = asyncio.Event()
+
+        def fails() -> Reading[tuple[Pod, ...]]:
+            failed.set()
+            raise ArithmeticError("a fault")
+
+        monkeypatch.setattr(one.pods, "read", fails)
+        async with running(one):
+            await asyncio.wait_for(failed.wait(), 10)
+
+            async def is_told() -> bool:
+                return (told(LEADING), told(BLIND)) == (0, 1)
+
+            await until(is_told)
+        assert told(DECISION_AGE) >= VALID_SECONDS + 40.0
+
+
+async def test_an_arrival_stays_when_the_decision_was_taken_before_it_and_written_later(
+    redis_server: RedisServer,
+) -> None:
+    """A leader reads signals, decides and writes; a request may come in between."""
+    async with replicas(redis_server.url, 1) as (follower,):
+        epoch = await follower.memory.lead("another", 60_000)
+        read_at_ms = (await follower.memory.recall()).now_ms
+        decision = ExplainAutoscalerResponse(pools=[ScaledPool(name="l4", desired=0)])
+        decision.decide_time.FromMilliseconds(read_at_ms)
+        await follower.current.arrive()
+        await asyncio.sleep(0.1)
+        assert await follower.memory.record(epoch, decision.SerializeToString(), b"")
+        await follower.loop.step()
+
+        assert follower.current.decision is not None
+        assert follower.current.has_arrival
 
 
 async def test_each_reason_is_an_event_of_the_span_when_it_is_decided(

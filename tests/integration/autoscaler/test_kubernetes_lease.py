@@ -135,6 +135,66 @@ async def test_a_leader_goes_on_when_only_the_answer_to_its_renewal_was_lost(
     assert leader.is_leading
 
 
+async def test_there_are_not_two_leaders_when_somebody_deletes_the_lease(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    clock = Clock()
+    first, second = replica(api, "first", clock), replica(api, "second", clock)
+    await first.step()
+    await second.step()
+    del server.leases[LEASE]
+    clock.passed = 2.0
+    await second.step()
+    assert (first.is_leading, second.is_leading) == (True, False)
+    clock.passed = 2.0 + SECONDS + 0.1
+    await second.step()
+    assert (first.is_leading, second.is_leading) == (False, True)
+
+
+async def test_a_paused_leader_does_not_lead_at_once_when_the_lease_is_gone(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    """Another one led meanwhile, and leads until it has seen that the Lease is gone."""
+    clock = Clock()
+    first, second = replica(api, "first", clock), replica(api, "second", clock)
+    await first.step()
+    await second.step()
+    clock.passed = SECONDS + 1.0
+    await second.step()
+    del server.leases[LEASE]
+    await first.step()
+
+    assert (first.is_leading, second.is_leading) == (False, True)
+    clock.passed += 3.0
+    await second.step()
+    assert server.holder(LEASE) == "second"
+
+
+async def test_the_leader_writes_the_lease_again_when_somebody_deletes_it(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    clock = Clock()
+    first, second = replica(api, "first", clock), replica(api, "second", clock)
+    await first.step()
+    await second.step()
+    del server.leases[LEASE]
+    clock.passed = 3.0
+    await first.step()
+    await second.step()
+
+    assert (first.is_leading, second.is_leading) == (True, False)
+
+
+async def test_a_lease_without_a_spec_is_taken(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    server.leases[LEASE] = {"metadata": {"name": LEASE, "resourceVersion": "7"}, "spec": None}
+    one = replica(api, "first", Clock())
+    await one.step()
+
+    assert one.is_leading
+
+
 async def test_one_of_two_wins_when_both_try_at_once(
     server: KubernetesServer, api: KubernetesApi
 ) -> None:
@@ -168,7 +228,10 @@ async def test_another_leads_at_once_when_the_leader_resigns(
 async def test_there_are_never_two_leaders_when_replicas_stall_and_calls_fail(
     server: KubernetesServer, api: KubernetesApi, seed: int
 ) -> None:
-    """Random stalls, lost answers and refusals; clocks run at rates that differ by 1 %."""
+    """Random stalls, lost answers, refusals; clocks run at rates that differ by 1 %.
+
+    The Lease is deleted now and then, once all have seen it.
+    """
     random = Random(seed)
     clocks = [Clock(random.uniform(0, 1e6), random.uniform(0.995, 1.005)) for _ in range(3)]
     replicas = [
@@ -178,18 +241,20 @@ async def test_there_are_never_two_leaders_when_replicas_stall_and_calls_fail(
     stalled = [0.0] * 3
     leaders: list[int] = []
     now = 0.0
-    for _ in range(250):
+    for number in range(250):
         now += random.uniform(0.2, 2.5)
+        if number > 100 and random.random() < 0.05:
+            server.leases.pop(LEASE, None)
         for clock in clocks:
             clock.passed = now
         leading = [n for n, each in enumerate(replicas) if each.is_leading]
         assert len(leading) <= 1
         leaders += leading
-        for number, each in enumerate(replicas):
-            if stalled[number] > now:
+        for index, each in enumerate(replicas):
+            if stalled[index] > now:
                 continue
             if random.random() < 0.04:
-                stalled[number] = now + random.uniform(5, 60)
+                stalled[index] = now + random.uniform(5, 60)
                 continue
             draw = random.random()
             if draw < 0.1:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import structlog
@@ -124,6 +125,28 @@ async def test_pods_are_listed_again_when_what_came_since_is_gone(
         await shows(pods, b="ready")
 
     assert lists(server) == 2
+
+
+async def test_pods_are_watched_again_when_a_watch_ends_in_a_way_that_nobody_expected(
+    server: KubernetesServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As HTTP's client does when its connection is closed under it: with an AttributeError."""
+    watch, faults = KubernetesApi.watch_pods, [AttributeError("'NoneType' object has no fp")]
+
+    def breaking(api: KubernetesApi, selector: str, version: str) -> Iterator[dict[str, Any]]:
+        if faults:
+            raise faults.pop()
+        yield from watch(api, selector, version)
+
+    monkeypatch.setattr(KubernetesApi, "watch_pods", breaking)
+    server.put_pod(pod("a"))
+    with structlog.testing.capture_logs() as logs:
+        async with watched() as pods:
+            await shows(pods, a="ready")
+            server.put_pod(pod("b"))
+            await shows(pods, a="ready", b="ready")
+
+    assert "pods" in [line.get("loop") for line in logs]
 
 
 async def test_no_event_is_lost_when_a_watch_breaks_off(server: KubernetesServer) -> None:

@@ -48,7 +48,14 @@ class Workers:
 class World:
     """A cluster with one pool, and a writer that leads."""
 
-    def __init__(self, server: KubernetesServer, api: KubernetesApi, *, is_dry: bool) -> None:
+    def __init__(
+        self,
+        server: KubernetesServer,
+        api: KubernetesApi,
+        *,
+        is_dry: bool,
+        pools: Mapping[str, str] = {"one": DEPLOYMENT},
+    ) -> None:
         self.server = server
         self.api = api
         self.workers = Workers()
@@ -60,7 +67,7 @@ class World:
             self.lease,
             self.pods,
             self.current,
-            {"one": DEPLOYMENT},
+            pools,
             loads=self.workers.read,
             drain=self.workers.drain,
             drain_seconds=600.0,
@@ -190,6 +197,43 @@ async def test_the_mark_is_taken_back_when_more_are_wanted_meanwhile(
     assert server.cost("b") == 0
 
 
+async def test_a_pool_is_held_and_others_are_scaled_when_the_decision_does_not_know_it(
+    server: KubernetesServer, api: KubernetesApi
+) -> None:
+    """In a rollout that adds a pool the leader that decides is of the release before."""
+    world = World(server, api, is_dry=False, pools={"new": "facet-worker-new", "one": DEPLOYMENT})
+    await world.lease.step()
+    server.put_deployment("facet-worker-new", 2)
+    server.put_deployment(DEPLOYMENT, 1)
+    await world.decide(3)
+    with structlog.testing.capture_logs() as logs:
+        await world.writer.step()
+        await world.writer.step()
+
+    assert (server.replicas("facet-worker-new"), server.replicas(DEPLOYMENT)) == (2, 3)
+    (told,) = [line for line in logs if line["event"] == "replicas.not_written"]
+    assert told["pool"] == "new"
+    assert "another release" in told["why"]
+
+
+async def test_the_newest_decision_is_written_when_one_comes_while_the_api_is_slow(
+    world: World, server: KubernetesServer
+) -> None:
+    world.start(a=1)
+    await world.decide(3)
+    read = world.api.read_scale
+
+    async def slow(deployment: str) -> Scale:
+        scale = await read(deployment)
+        await world.decide(2)
+        return scale
+
+    world.api.read_scale = slow  # type: ignore[method-assign]
+    await world.writer.step()
+
+    assert server.scale_writes() == [2]
+
+
 async def test_a_write_is_repeated_from_what_is_there_when_it_conflicts(
     world: World, server: KubernetesServer
 ) -> None:
@@ -274,6 +318,10 @@ async def test_deletion_costs_follow_coarse_changes_of_load_and_no_faster(
     seconds = POD_SECONDS
     assert await look() == 1
     await world.sees(a=200, b=0, c=100)
+    known = world.pods.known().current
+    assert known is not None
     server.delete_pod("c")
     world.workers.put("c", 8)
-    assert await look() in (0, 1), "one that is gone is no failure"
+    seconds += POD_SECONDS
+    assert await costs.step(known, await world.workers.read()) == 1, "one gone is no failure"
+    assert "/pods/c" in server.requests[-1][1]

@@ -13,7 +13,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from facet.autoscaler.otlp_spans import MAX_FIELDS, MAX_SPAN_BYTES
 from facet.autoscaler.timing_receiver import (
+    MAX_ATTRIBUTES,
     MAX_MESSAGE_BYTES,
     TimingReceiver,
     receive_timings,
@@ -57,19 +59,35 @@ def request(
     return ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[scope])])
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of protobuf."""
+    size, rest = bytearray(), len(content)
+    while rest > 127:
+        size.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([number << 3 | 2, *size, rest]) + content
+
+
+def spans(content: bytes) -> bytes:
+    """A request of one resource and scope with these bytes of spans."""
+    return field(1, field(2, content))
+
+
 class Receiving:
     """A receiver of two pools, and a channel to it."""
 
     def __init__(self, samples: WaitingSamples, channel: grpc.aio.Channel) -> None:
         self.samples = samples
+        self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, ExportTraceServiceResponse]
         self._call = channel.unary_unary(
-            METHOD,
-            request_serializer=ExportTraceServiceRequest.SerializeToString,
-            response_deserializer=ExportTraceServiceResponse.FromString,
+            METHOD, response_deserializer=ExportTraceServiceResponse.FromString
         )
 
     async def send(self, request: ExportTraceServiceRequest) -> ExportTraceServiceResponse:
-        answer: ExportTraceServiceResponse = await self._call(request, timeout=10)
+        return await self.send_bytes(request.SerializeToString())
+
+    async def send_bytes(self, message: bytes) -> ExportTraceServiceResponse:
+        answer: ExportTraceServiceResponse = await self._call(message, timeout=10)
         return answer
 
 
@@ -142,4 +160,64 @@ async def test_a_message_is_refused_unread_when_it_is_too_large(receiving: Recei
         await receiving.send(request(GOOD | {"filler": "x" * MAX_MESSAGE_BYTES}))
     assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not (await receiving.send(request(GOOD))).HasField("partial_success")
+    assert len(receiving.samples.take()) == 1
+
+
+EMPTY_FIELDS = (MAX_MESSAGE_BYTES - 64) // 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        field(1, b"") * EMPTY_FIELDS,
+        field(1, field(2, b"") * EMPTY_FIELDS),
+        spans(field(2, b"") * EMPTY_FIELDS),
+        # Numbers, which no request has.
+        b"\x20\x01" * EMPTY_FIELDS,
+        spans(field(2, field(5, b"facet.timing")) * (MAX_FIELDS + 1)),
+    ],
+    ids=["resources", "scopes", "spans", "numbers", "timings"],
+)
+async def test_a_message_is_refused_whole_when_it_has_too_many_parts(
+    receiving: Receiving, message: bytes
+) -> None:
+    """Each part would be an object: two million of them are seconds and 400 MiB."""
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await receiving.send_bytes(message)
+
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert receiving.samples.take() == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"\x0a\x05abc", b"\xff" * 20, b"\x0b", b"\x0a", b"\x08", spans(field(2, b"\x2a\xff"))],
+    ids=["short", "no number", "group", "no length", "no value", "no span"],
+)
+async def test_a_message_is_refused_as_invalid_when_it_is_no_request(
+    receiving: Receiving, message: bytes
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await receiving.send_bytes(message)
+
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_span_is_passed_over_when_it_is_larger_than_any_timing(
+    receiving: Receiving,
+) -> None:
+    large = GOOD | {"filler": "x" * MAX_SPAN_BYTES}
+    many = GOOD | {f"filler.{number}": 1 for number in range(MAX_ATTRIBUTES)}
+    answer = await receiving.send(request(large, many, GOOD))
+
+    assert answer.partial_success.rejected_spans == 1
+    assert answer.partial_success.error_message.startswith("attributes: ")
+    assert len(receiving.samples.take()) == 1
+
+
+async def test_fields_of_later_versions_are_passed_over(receiving: Receiving) -> None:
+    sent = request(GOOD).SerializeToString()
+    later = b"\x20\x01" + b"\x29" + bytes(8) + b"\x35" + bytes(4) + field(9, b"later")
+    await receiving.send_bytes(later + sent + later)
+
     assert len(receiving.samples.take()) == 1

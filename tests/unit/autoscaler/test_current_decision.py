@@ -77,3 +77,26 @@ async def test_waiters_sleep_on_when_the_same_decision_is_read_again() -> None:
     seen = await current.changed()
     await current.take(decision(1.0), 3.0)
     assert await current.changed() == seen
+
+
+async def test_a_decision_grows_old_when_the_stores_clock_was_set_back_and_nobody_decides() -> None:
+    clock = Clock()
+    current = CurrentDecision(clock)
+    await current.take(decision(1000.0), 2.0)
+    for _ in range(13):
+        clock.now += 5.0
+        # By the store's time it was decided just now.
+        await current.take(decision(1000.0), 0.0)
+
+    assert held(current) is None
+
+
+async def test_waiters_are_told_when_the_stores_clock_was_set_back_before_the_next_decision() -> (
+    None
+):
+    current = CurrentDecision(Clock())
+    await current.take(decision(1000.0), 0.0)
+    seen = await current.changed()
+    await current.take(decision(400.0), 0.0)
+
+    assert await current.changed() != seen

@@ -22,8 +22,10 @@ SAMPLE = TimingSample({Modality.TEXT: 900, Modality.IMAGE: 100}, 10, 200, 100, 0
 
 def test_all_is_there_again_when_it_was_written() -> None:
     learned = Learned(
-        Learned.starting(POOLS).observed([PoolSample("a", SAMPLE)] * 3).coefficients,
-        StartupTimes().started("a", 100.0),
+        Learned.starting(POOLS).observed([PoolSample("a", SAMPLE)] * 3, 12.0).coefficients,
+        StartupTimes(starting={"pod-2": 3.0}, started_pods=("pod-1",)).started("a", 100.0),
+        12.0,
+        9.5,
         Counters(12.5, {Priority.BATCH: (3, 400)}),
         PolicyState(at_seconds=12.5, replicas={"a": 2}),
     )
@@ -33,7 +35,7 @@ def test_all_is_there_again_when_it_was_written() -> None:
 
 
 def test_a_pool_begins_with_its_settings_when_nothing_was_written_of_it() -> None:
-    learned = Learned.starting(POOLS[:1]).observed([PoolSample("a", SAMPLE)])
+    learned = Learned.starting(POOLS[:1]).observed([PoolSample("a", SAMPLE)], 12.0)
     again = Learned.from_bytes(learned.to_bytes(), POOLS)
     assert again.coefficients["a"].samples == 1
     assert again.coefficients["b"] == Learned.starting(POOLS).coefficients["b"]

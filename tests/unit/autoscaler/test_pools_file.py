@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from facet.autoscaler.coefficients import ServiceCoefficients
-from facet.autoscaler.pools_file import read_pools
+from facet.autoscaler.pools_file import ScaledPool, deployments_of, read_pools
 from facet.autoscaler.work import Modality
 
 pytestmark = pytest.mark.unit
@@ -38,6 +38,10 @@ def written(folder: Path, *pools: dict[str, Any]) -> Path:
     file = folder / "pools.json"
     file.write_text(json.dumps({"pools": pools}))
     return file
+
+
+def scaled(name: str, deployment: str) -> ScaledPool:
+    return ScaledPool(**{**STEADY, "name": name, "deployment": deployment})
 
 
 def test_pools_come_in_order_when_the_chart_wrote_them(tmp_path: Path) -> None:
@@ -85,3 +89,21 @@ def test_the_file_is_named_when_it_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no JSON") as refusal:
         read_pools(file)
     assert str(file) in str(refusal.value)
+
+
+def test_deployments_are_told_by_pool() -> None:
+    pools = [scaled("a", "worker-a"), scaled("b", "b")]
+
+    assert deployments_of(pools) == {"a": "worker-a", "b": "b"}
+
+
+@pytest.mark.parametrize(
+    ("deployments", "told"),
+    [(("one", ""), "pool b: standalone needs its deployment"), (("one", "one"), "two scale one")],
+)
+def test_pools_are_refused_when_each_does_not_scale_one_of_its_own(
+    deployments: tuple[str, ...], told: str
+) -> None:
+    pools = [scaled(n, d) for n, d in zip("ab", deployments, strict=True)]
+    with pytest.raises(ValueError, match=told):
+        deployments_of(pools)

@@ -31,6 +31,31 @@ def test_time_without_a_node_is_not_counted_when_a_pod_becomes_ready() -> None:
     assert times.observed([pod(Phase.READY, 400, 145)]) == times
 
 
+def test_a_start_counts_once_when_a_pod_is_unready_for_a_while_later() -> None:
+    """Its probe failed, or its container was started again after a drain: that is no start-up."""
+    times = StartupTimes()
+    for each in (
+        pod(Phase.LOADING, 90, 35),
+        pod(Phase.READY, 300, 45),
+        pod(Phase.WARMING, 90_000, 5),
+        pod(Phase.LOADING, 90_010, 5),
+        pod(Phase.READY, 90_100, 10),
+    ):
+        times = times.observed([each])
+
+    assert times.pools["l4"].mean_seconds == 255
+    assert times.pools["l4"].samples == 1
+
+
+def test_nothing_is_learned_when_a_pod_that_was_found_ready_restarts() -> None:
+    times = StartupTimes()
+    for phase, age in ((Phase.READY, 80_000), (Phase.LOADING, 90_000), (Phase.READY, 90_100)):
+        times = times.observed([pod(phase, age, 10)])
+
+    assert times.pools == {}
+    assert times.observed([]) == StartupTimes(), "pods that are gone are forgotten"
+
+
 def test_nothing_is_learned_when_a_pod_was_ready_at_first_sight() -> None:
     assert StartupTimes().observed([pod(Phase.READY, 300, 45)]).pools == {}
 

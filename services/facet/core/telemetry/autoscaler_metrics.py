@@ -27,7 +27,7 @@ BLIND = AUTOSCALER.gauge(
 )
 DECISION_AGE = AUTOSCALER.gauge(
     "facet_autoscaler_decision_age_seconds",
-    "Age of the decision that this replica answers with, when it read it.",
+    "Age of the last decision that this replica knows, when it looked; NaN before the first.",
     mode="livemax",
 )
 DECISIONS = AUTOSCALER.counter(
@@ -51,7 +51,8 @@ PODS = AUTOSCALER.gauge(
 )
 SIGNAL_AGE = AUTOSCALER.gauge(
     "facet_autoscaler_signal_age_seconds",
-    "Age of each signal at the last decision; NaN for one that was never read.",
+    "Age of each signal at the last decision, of what is learned since the last time that it was; "
+    "NaN for one that was never read.",
     ("what",),
 )
 STARTUP = AUTOSCALER.gauge(
@@ -79,8 +80,9 @@ COST = AUTOSCALER.gauge(
 )
 GPU_SECONDS = AUTOSCALER.gauge(
     "facet_autoscaler_gpu_seconds",
-    "GPU seconds by tenant since the state began; tenant is empty for what served nobody.",
-    ("tenant",),
+    "GPU seconds of the model's pools by tenant since the state began; tenant is empty for what "
+    "served nobody.",
+    ("model", "tenant"),
 )
 WRITER_LEADING = AUTOSCALER.gauge(
     "facet_autoscaler_writer_leading",

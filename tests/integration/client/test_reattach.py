@@ -8,14 +8,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import facet
 from facet.client import async_gateways, sync_gateways
-from facet.client.course import Course
 from tests.integration.client.fake_gateway import GENERATION_ID, Break, FakeGateway
 from tests.integration.client.surface import Surface, connected
 from tests.integration.client.wire import Wire
@@ -354,34 +349,6 @@ async def test_nobody_calls_any_more_when_a_reader_is_cancelled_between_two_call
 
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(reader, 10)
-
-
-async def test_the_span_ends_when_a_reader_is_cancelled_between_two_calls(
-    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(ended))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    is_between = asyncio.Event()
-
-    def wait_long(*_: object, **__: object) -> float:
-        is_between.set()
-        return 60.0
-
-    monkeypatch.setattr(Course, "delay_seconds_after", wait_long)
-    gateway.breaks.append(Break(0))
-    async with facet.AsyncClient(gateway.address) as client:
-        stream = client.stream("hello")
-        reader = asyncio.create_task(stream.result())
-        await asyncio.wait_for(is_between.wait(), 10)
-
-        reader.cancel()
-
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(reader, 10)
-        [span] = ended.get_finished_spans()
-    assert dict(span.attributes or {})["gen_ai.response.id"] == GENERATION_ID
 
 
 def test_streams_end_when_their_client_is_closed(gateway: FakeGateway) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from typing import Protocol
 
 import structlog
@@ -20,6 +22,8 @@ from facet.queue.values import Priority, class_label
 WINDOW_SECONDS = 60.0
 VALID_SECONDS = 90.0
 _CALL_SECONDS = 3.0
+"""Without a byte."""
+_PAGE_SECONDS = 6.0
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
 _MAX_GATEWAYS = 100
 
@@ -91,13 +95,14 @@ class Prometheus:
         query = f'sum by (class, le) (increase({_TTFT}{{model="{self._model}"}}[{window}]))'
         url = f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         answer = json.loads(await asyncio.to_thread(_get, url))
-        if not isinstance(answer, dict) or answer.get("status") != "success":
-            raise ValueError(f"{self._url}: the query failed: {answer!s:.200}")
         found: dict[str, dict[float, float]] = {}
-        for each in answer["data"]["result"]:
-            labels = each["metric"]
-            of_class = found.setdefault(labels.get("class", ""), {})
-            of_class[float(labels["le"])] = float(each["value"][1])
+        try:
+            for each in answer["data"]["result"]:
+                labels = each["metric"]
+                of_class = found.setdefault(labels.get("class", ""), {})
+                of_class[float(labels["le"])] = _finite(float(each["value"][1]))
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"{self._url}: the query failed: {answer!s:.200}") from error
         return found
 
 
@@ -111,37 +116,39 @@ class Gateways:
         self._past: dict[str, list[tuple[float, Buckets]]] = {}
 
     async def within_window(self) -> Buckets:
-        """See `Histograms.within_window`; gateways that do not answer are left out."""
+        """See `Histograms.within_window`; gateways that do not answer well are left out."""
         found = await asyncio.get_running_loop().getaddrinfo(
             self._host.strip("[]"), int(self._port), type=socket.SOCK_STREAM
         )
         hosts = sorted({str(each[4][0]) for each in found})[:_MAX_GATEWAYS]
-        pages = await asyncio.gather(
-            *(asyncio.to_thread(_get, self._page(host)) for host in hosts), return_exceptions=True
+        counts = await asyncio.gather(
+            *(asyncio.to_thread(self._counts, host) for host in hosts), return_exceptions=True
         )
         now = time.monotonic()
         increases = []
         failures = []
-        for host, page in zip(hosts, pages, strict=True):
-            if isinstance(page, BaseException):
-                failures.append(page)
+        for host, each in zip(hosts, counts, strict=True):
+            if isinstance(each, BaseException):
+                failures.append(each)
             else:
-                increases.append(self._increase(host, now, self._counts(page)))
+                increases.append(self._increase(host, now, each))
         self._past = {host: past for host, past in self._past.items() if host in hosts}
         if failures and not increases:
             raise OSError(f"{self._host}:{self._port}: no gateway answers") from failures[0]
         return _added(increases)
 
-    def _page(self, host: str) -> str:
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}/metrics"
-
-    def _counts(self, page: bytes) -> Buckets:
+    def _counts(self, host: str) -> Buckets:
+        """What a gateway has counted since its start; blocks. Errors: OSError, ValueError."""
+        at = f"[{host}]" if ":" in host else host
+        lines = _get(f"http://{at}:{self._port}/metrics").decode().split("\n")
+        # A page is large, and parsing slow.
+        ours = "\n".join(line for line in lines if line.startswith(_TTFT))
         counts: dict[str, dict[float, float]] = {}
-        for family in text_string_to_metric_families(page.decode()):
+        for family in text_string_to_metric_families(f"{ours}\n"):
             for sample in family.samples:
                 if sample.name == _TTFT and sample.labels.get("model") == self._model:
-                    of_class = counts.setdefault(sample.labels["class"], {})
-                    of_class[float(sample.labels["le"])] = sample.value
+                    of_class = counts.setdefault(sample.labels.get("class", ""), {})
+                    of_class[float(sample.labels.get("le", ""))] = _finite(sample.value)
         return counts
 
     def _increase(self, host: str, now: float, counts: Buckets) -> Buckets:
@@ -208,9 +215,26 @@ def _added(all_buckets: Iterable[Buckets]) -> Buckets:
     return together
 
 
+def _finite(count: float) -> float:
+    if not math.isfinite(count):
+        raise ValueError(f"a count of {count}")
+    return count
+
+
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=_CALL_SECONDS) as answer:  # noqa: S310 - http from settings
-        page: bytes = answer.read(_MAX_PAGE_BYTES + 1)
-    if len(page) > _MAX_PAGE_BYTES:
-        raise ValueError(f"{url}: more than {_MAX_PAGE_BYTES} bytes")
-    return page
+    """A page of bounded size, in bounded time; blocks. Errors: OSError, ValueError."""
+    ends_at = time.monotonic() + _PAGE_SECONDS
+    page = bytearray()
+    try:
+        with urllib.request.urlopen(url, timeout=_CALL_SECONDS) as answer:  # noqa: S310 - http from settings
+            while chunk := answer.read1(_MAX_PAGE_BYTES):
+                page += chunk
+                if len(page) > _MAX_PAGE_BYTES:
+                    raise ValueError(f"{url}: more than {_MAX_PAGE_BYTES} bytes")
+                if time.monotonic() > ends_at:
+                    raise TimeoutError(f"{url}: not read within {_PAGE_SECONDS:.0f} s")
+            if answer.length:
+                raise OSError(f"{url}: cut off")
+    except HTTPException as error:
+        raise OSError(f"{url}: {error!r}") from error
+    return bytes(page)

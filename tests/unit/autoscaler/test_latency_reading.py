@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from facet.autoscaler.latency_reading import Gateways, LatencyReader, latency_of
+from facet.autoscaler import latency_reading
+from facet.autoscaler.latency_reading import Gateways, LatencyReader, Prometheus, latency_of
 from facet.autoscaler.signals import Latency
 from facet.core.telemetry.listener import serving_metrics
 from facet.queue.values import Priority
@@ -59,6 +64,108 @@ async def test_only_what_came_since_counts_when_gateways_are_scraped_again() -> 
     assert latencies is not None
     assert latencies[Priority.INTERACTIVE].within_slo == 1
     assert latencies[Priority.BATCH] == Latency()
+
+
+@asynccontextmanager
+async def answering(content: bytes, *, slowly: bool = False) -> AsyncIterator[str]:
+    """`host:port` of a server that answers so and closes, or goes on a byte at a time."""
+    tasks = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        with closing(writer), suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(content)
+            while slowly:
+                await asyncio.sleep(0.05)
+                writer.write(b"x")
+                await writer.drain()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}"
+        await asyncio.gather(*filter(None, tasks))
+
+
+def page(content: bytes, *, length: int | None = None) -> bytes:
+    size = len(content) if length is None else length
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + content
+
+
+def found(value: object) -> bytes:
+    """Prometheus's answer with one bucket of this value."""
+    result = [{"metric": {"class": "interactive", "le": "+Inf"}, "value": [1.0, value]}]
+    return page(json.dumps({"status": "success", "data": {"result": result}}).encode())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"-ERR this is no HTTP\r\n",
+        page(b'{"status":"success"}'),
+        page(b'{"status":"success","data":{"result":[{"metric":{},"value":[1,"2"]}]}}'),
+        found("NaN"),
+        found(None),
+        page(b'{"status":"error"}'),
+    ],
+    ids=["no HTTP", "no data", "no bound", "no number", "null", "error"],
+)
+async def test_nothing_is_taken_and_reading_goes_on_when_prometheus_answers_nonsense(
+    content: bytes,
+) -> None:
+    async with answering(content) as at:
+        reader = LatencyReader(Prometheus(f"http://{at}", "nano"), SLOS)
+        await reader.read()
+    assert reader.reading.current is None
+
+
+BUCKET = b'facet_gateway_time_to_first_token_seconds_bucket{model="nano",class="x",le="1"} '
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"-ERR this is no HTTP\r\n",
+        page(BUCKET + b"3\n", length=1000),
+        page(BUCKET + b"NaN\n"),
+        page(BUCKET.replace(b',le="1"', b"") + b"3\n"),
+    ],
+    ids=["no HTTP", "cut off", "no number", "no bound"],
+)
+async def test_nothing_is_taken_and_reading_goes_on_when_a_gateway_answers_nonsense(
+    content: bytes,
+) -> None:
+    async with answering(content) as at:
+        reader = LatencyReader(Gateways(at, "nano"), SLOS)
+        await reader.read()
+    assert reader.reading.current is None
+
+
+async def test_reading_ends_in_time_when_a_page_never_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(latency_reading, "_PAGE_SECONDS", 0.5)
+    async with answering(page(b"", length=1_000_000), slowly=True) as at:
+        reader = LatencyReader(Gateways(at, "nano"), SLOS)
+        async with asyncio.timeout(5):
+            await reader.read()
+    assert reader.reading.current is None
+
+
+async def test_the_service_goes_on_while_large_pages_are_read() -> None:
+    """A page of 2 MB, most of it of no interest, took 2 s to parse in the event loop."""
+    others = b"".join(b'facet_other_bucket{tenant="t-%d",le="1"} 1.0\n' % i for i in range(40_000))
+    longest = 0.0
+    async with answering(page(others + BUCKET + b"3\n")) as at:
+        reader = LatencyReader(Gateways(at, "nano"), SLOS)
+        reading = asyncio.create_task(reader.read())
+        while not reading.done():
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - began)
+    assert reader.reading.current is not None
+    assert longest < 0.2
 
 
 async def test_the_last_reading_ages_when_no_gateway_answers() -> None:

@@ -48,5 +48,10 @@ async def test_workers_tell_speculation_cache_and_tokens_beside_vllm(
     for each in told:
         assert each.total("facet_worker_ready") == 1
         assert each.total("facet_worker_kv_cache_tokens") > 0
-        assert each.total("facet_worker_start_seconds", phase="load") > 1
+        phases = [
+            each.total("facet_worker_start_seconds", phase=phase)
+            for phase in ("load", "warm_up", "engine")
+        ]
+        assert min(phases) > 0.01
+        assert sum(phases) > 1
     assert max(each.total("facet_worker_mean_accepted_length_tokens") for each in told) > 1

@@ -102,6 +102,8 @@ async def test_health_and_phases_are_told_while_the_worker_starts(start_worker: 
     assert told.value("facet_worker_start_seconds", **OWN, phase="load") == 0
     assert after.value("facet_worker_ready", **OWN) == 1
     assert 3 <= after.value("facet_worker_start_seconds", **OWN, phase="load") < 10
+    assert after.value("facet_worker_start_seconds", **OWN, phase="warm_up") == 0
+    assert 0 < after.value("facet_worker_start_seconds", **OWN, phase="engine") < 3
 
 
 async def test_a_resume_and_what_it_found_are_told_when_a_worker_is_killed(

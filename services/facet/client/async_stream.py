@@ -41,6 +41,7 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         self._pending: deque[StreamEvent] = deque()
         self._on_result = on_result
         self._result: Generation | None = None
+        self._failed: errors.FacetApiError | None = None
         self._closed = asyncio.Event()
         # A reader and `accepted` may both find the call broken: one of them makes the next.
         self._going_on = asyncio.Lock()
@@ -117,6 +118,9 @@ class AsyncStream(AsyncIterator[StreamEvent]):
 
     async def _read(self) -> None:
         """Read one message, or go on after a break; StopAsyncIteration at the end."""
+        if self._failed is not None:
+            # gRPC tells it once, and after that an end.
+            raise self._failed
         call = self._call
         try:
             response = await anext(self._responses)
@@ -146,6 +150,7 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             raise StopAsyncIteration from failed
         if not await self._goes_on_after(call, error):
             self._course.ended(error)
+            self._failed = error
             raise error from failed
 
     async def _goes_on_after(self, call: StreamCall, error: errors.FacetApiError) -> bool:
@@ -178,9 +183,13 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             raise
 
     def _end(self) -> Generation:
-        self._course.ended()
         if self._result is None:
-            self._result = self._state.result()
+            try:
+                self._result = self._state.result()
+            except (errors.FacetApiError, errors.StreamCorruptedError) as error:
+                self._course.ended(error)
+                raise
+            self._course.ended()
             if self._on_result is not None:
                 self._on_result(self._result)
         return self._result

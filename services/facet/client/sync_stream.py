@@ -160,9 +160,13 @@ class Stream(Iterator[StreamEvent]):
             raise
 
     def _end(self) -> Generation:
-        self._course.ended()
         if self._result is None:
-            self._result = self._state.result()
+            try:
+                self._result = self._state.result()
+            except (errors.FacetApiError, errors.StreamCorruptedError) as error:
+                self._course.ended(error)
+                raise
+            self._course.ended()
             if self._on_result is not None:
                 self._on_result(self._result)
         return self._result

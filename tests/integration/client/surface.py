@@ -64,6 +64,21 @@ class Surface:
         async with self.client.stream("hello") as stream_:
             return await asyncio.gather(stream_.accepted(), stream_.result())
 
+    async def reasons_of_two_reads(self) -> list[str]:
+        """Why reading one stream to its end fails, and why it does when that is tried again."""
+        reasons = []
+        stream = self.client.stream("hello")
+        for _ in range(2):
+            try:
+                if isinstance(stream, facet.client.Stream):
+                    stream.result()
+                else:
+                    await stream.result()
+            except facet.FacetApiError as error:
+                reasons.append(error.reason)
+        stream.close()
+        return reasons
+
     async def in_background(self, name: str) -> Generation:
         """`stream(...).result()` or `generate`, without holding up the loop."""
         client = self.client

@@ -222,6 +222,17 @@ async def test_what_a_gateway_decided_is_raised_when_it_says_so(
     assert not gateway.attached
 
 
+async def test_the_same_is_raised_when_a_failed_stream_is_read_again(
+    kind: str, gateway: FakeGateway
+) -> None:
+    gateway.say(*PIECES)
+    gateway.breaks.append(Break(2, grpc.StatusCode.ABORTED, "LOG_REGRESSED"))
+    async with connected(kind, gateway.address) as surface:
+        reasons = await surface.reasons_of_two_reads()
+
+    assert reasons == ["LOG_REGRESSED"] * 2
+
+
 async def test_the_stream_waits_for_the_log_when_the_store_fell_back(
     surface: Surface, gateway: FakeGateway
 ) -> None:

@@ -89,6 +89,17 @@ async def test_the_reason_is_told_when_the_gateway_refuses(
     assert span.status.status_code is StatusCode.ERROR
 
 
+async def test_a_broken_promise_is_told_when_the_stream_has_no_end(
+    surface: Surface, gateway: FakeGateway, spans: InMemorySpanExporter
+) -> None:
+    gateway.events.pop()
+    with pytest.raises(facet.StreamCorruptedError):
+        await surface.result()
+    [span] = spans.get_finished_spans()
+    assert attributes_of(span)["error.type"] == "StreamCorruptedError"
+    assert span.status.status_code is StatusCode.ERROR
+
+
 async def test_the_span_ends_without_an_error_when_the_stream_is_left(
     surface: Surface, spans: InMemorySpanExporter
 ) -> None:

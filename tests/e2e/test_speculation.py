@@ -10,19 +10,12 @@ import facet
 from facet.client.admin import AdminClient
 from facet.profiles.catalogue import NANO_CPU
 from tests.support.promtool import Scraped, scrape
-from tests.support.running_node import RunningNode
+from tests.support.running_node import RunningNode, logged
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 WORKERS = ("worker-0", "worker-1")
 FLOOR = NANO_CPU.engine.acceptance_floor
-
-
-def logged(node: RunningNode, worker: str, event: str) -> dict[str, object]:
-    """The latest line of the worker's log that tells this; a worker that was killed has more."""
-    text = (node.state_dir / "logs" / f"{worker}.log").read_text()
-    [*_, line] = [line for line in text.splitlines() if f'"{event}"' in line]
-    return dict(json.loads(line))
 
 
 async def test_workers_have_tested_themselves_when_they_are_ready(

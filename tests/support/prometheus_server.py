@@ -24,7 +24,7 @@ class PrometheusServer:
     """Answers queries over what it scraped, and judges its rules."""
 
     def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}/api/v1"
+        self.address = f"http://127.0.0.1:{port}"
 
     def query(self, query: str) -> list[dict[str, Any]]:
         """The series of an instant query; HTTPError where it is none."""
@@ -44,7 +44,7 @@ class PrometheusServer:
         return True
 
     def _get(self, path: str, parameters: Mapping[str, str]) -> Any:
-        address = f"{self._base}/{path}?{urllib.parse.urlencode(parameters)}"
+        address = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(address, timeout=_SECONDS) as answer:
             return json.load(answer)["data"]
 

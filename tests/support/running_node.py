@@ -108,3 +108,15 @@ class RunningNode:
 
     def _processes(self) -> list[dict[str, Any]]:
         return list(self._state()["processes"])
+
+
+def logged(node: RunningNode, process: str, event: str) -> dict[str, Any]:
+    """The latest line of a process's log, such as `worker-0`, that tells this event.
+
+    A process that was killed and started again has more of them.
+    """
+    lines = (node.state_dir / "logs" / f"{process}.log").read_text().splitlines()
+    told = [line for line in lines if f'"{event}"' in line]
+    assert told, f"{process} has not logged {event}"
+    line: dict[str, Any] = json.loads(told[-1])
+    return line

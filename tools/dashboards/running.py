@@ -101,7 +101,7 @@ ENGINE = Dashboard(
             (
                 Panel(
                     "Start by phase",
-                    "Slowest worker of a pool: fetch, import, load, self_test.",
+                    "Slowest worker of a pool; fetching to the self-test, one after the other.",
                     "s",
                     (
                         Line(

@@ -28,9 +28,13 @@ _MAX_PAGE_BYTES = 8 * 1024 * 1024
 _MAX_GATEWAYS = 100
 
 _TTFT = "facet_gateway_time_to_first_token_seconds_bucket"
+_BETWEEN = "facet_gateway_inter_token_seconds_bucket"
 
 Buckets = Mapping[str, Mapping[float, float]]
-"""Cumulative counts by upper bound, by class."""
+"""Cumulative counts of first tokens by upper bound, by class, and of the times between tokens."""
+
+ALL_CLASSES = ""
+"""Has the times between tokens, which gateways do not part by class."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +43,7 @@ class Histograms(Protocol):
     """Where counts come from. Errors: OSError, ValueError."""
 
     async def within_window(self) -> Buckets:
-        """How many first tokens came within each bound during the last window."""
+        """How many tokens came within each bound during the last window."""
 
 
 class LatencyReader:
@@ -76,8 +80,9 @@ class LatencyReader:
             return
         self._told = ""
         self._read_at = time.monotonic()
+        between = buckets.get(ALL_CLASSES, {})
         self._value = {
-            each: latency_of(buckets.get(class_label(each), {}), self._slos[each])
+            each: latency_of(buckets.get(class_label(each), {}), between, self._slos[each])
             for each in Priority
         }
 
@@ -91,15 +96,17 @@ class Prometheus:
 
     async def within_window(self) -> Buckets:
         """See `Histograms.within_window`."""
-        window = f"{WINDOW_SECONDS:.0f}s"
-        query = f'sum by (class, le) (increase({_TTFT}{{model="{self._model}"}}[{window}]))'
+        of = f'{{model="{self._model}"}}[{WINDOW_SECONDS:.0f}s]'
+        query = " or ".join(
+            f"sum by (class, le) (increase({name}{of}))" for name in (_TTFT, _BETWEEN)
+        )
         url = f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         answer = json.loads(await asyncio.to_thread(_get, url))
         found: dict[str, dict[float, float]] = {}
         try:
             for each in answer["data"]["result"]:
                 labels = each["metric"]
-                of_class = found.setdefault(labels.get("class", ""), {})
+                of_class = found.setdefault(labels.get("class", ALL_CLASSES), {})
                 of_class[float(labels["le"])] = _finite(float(each["value"][1]))
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"{self._url}: the query failed: {answer!s:.200}") from error
@@ -142,12 +149,12 @@ class Gateways:
         at = f"[{host}]" if ":" in host else host
         lines = _get(f"http://{at}:{self._port}/metrics").decode().split("\n")
         # A page is large, and parsing slow.
-        ours = "\n".join(line for line in lines if line.startswith(_TTFT))
+        ours = "\n".join(line for line in lines if line.startswith((_TTFT, _BETWEEN)))
         counts: dict[str, dict[float, float]] = {}
         for family in text_string_to_metric_families(f"{ours}\n"):
             for sample in family.samples:
-                if sample.name == _TTFT and sample.labels.get("model") == self._model:
-                    of_class = counts.setdefault(sample.labels.get("class", ""), {})
+                if sample.labels.get("model") == self._model:
+                    of_class = counts.setdefault(sample.labels.get("class", ALL_CLASSES), {})
                     of_class[float(sample.labels.get("le", ""))] = _finite(sample.value)
         return counts
 
@@ -168,41 +175,49 @@ class Gateways:
         return increase
 
 
-def latency_of(buckets: Mapping[float, float], slo_seconds: float) -> Latency:
-    """Percentiles by linear interpolation inside a bucket, as Prometheus does it."""
-    bounds = sorted(buckets)
-    total = buckets[bounds[-1]] if bounds else 0.0
-    if total <= 0:
-        return Latency()
+def latency_of(
+    first: Mapping[float, float], between: Mapping[float, float], slo_seconds: float
+) -> Latency:
+    """What the counts of first tokens and of the times between tokens say."""
     return Latency(
-        ttft_p50_seconds=_quantile(buckets, bounds, 0.5 * total),
-        ttft_p99_seconds=_quantile(buckets, bounds, 0.99 * total),
-        within_slo=_count_within(buckets, bounds, slo_seconds) / total,
+        ttft_p50_seconds=_quantile(first, 0.5),
+        ttft_p99_seconds=_quantile(first, 0.99),
+        inter_token_p99_seconds=_quantile(between, 0.99),
+        within_slo=_share_within(first, slo_seconds),
     )
 
 
-def _quantile(buckets: Mapping[float, float], bounds: list[float], rank: float) -> float:
+def _quantile(buckets: Mapping[float, float], share: float) -> float | None:
+    """By linear interpolation inside a bucket, as Prometheus does it; None where it has none."""
+    rank = share * _total(buckets)
+    if rank <= 0:
+        return None
     low, below = 0.0, 0.0
-    for bound in bounds:
-        count = buckets[bound]
+    for bound, count in sorted(buckets.items()):
         if count >= rank:
-            if bound == float("inf") or count <= below:
+            if bound == math.inf or count <= below:
                 return low
             return low + (bound - low) * (rank - below) / (count - below)
         low, below = bound, count
     return low
 
 
-def _count_within(buckets: Mapping[float, float], bounds: list[float], seconds: float) -> float:
+def _share_within(buckets: Mapping[float, float], seconds: float) -> float | None:
+    total = _total(buckets)
+    if total <= 0:
+        return None
     low, below = 0.0, 0.0
-    for bound in bounds:
-        count = buckets[bound]
+    for bound, count in sorted(buckets.items()):
         if bound >= seconds:
-            if bound == float("inf"):
-                return below
-            return below + (count - below) * (seconds - low) / (bound - low)
+            if bound < math.inf:
+                below += (count - below) * (seconds - low) / (bound - low)
+            return below / total
         low, below = bound, count
-    return below
+    return below / total
+
+
+def _total(buckets: Mapping[float, float]) -> float:
+    return buckets[max(buckets)] if buckets else 0.0
 
 
 def _added(all_buckets: Iterable[Buckets]) -> Buckets:

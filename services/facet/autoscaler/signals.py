@@ -119,7 +119,8 @@ class StartUp:
 class Latency:
     """Percentiles of one class over the reader's window, None where nothing ended in it.
 
-    `within_slo` is the share of requests whose first token came within the TTFT SLO.
+    `within_slo` is the share of requests whose first token came within the TTFT SLO. Times between
+    tokens are those of all classes together.
     """
 
     ttft_p50_seconds: float | None = None

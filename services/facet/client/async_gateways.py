@@ -120,7 +120,9 @@ class Gateways:
                 delay = persistence.next_delay_seconds(self.patience_seconds)
                 if delay is None:
                     raise
-            await asyncio.sleep(delay)
+                await asyncio.sleep(delay)
+                if self.is_closed:
+                    raise
 
     async def call_once(
         self,

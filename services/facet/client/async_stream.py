@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,7 @@ from grpc import aio
 
 from facet.api.v1 import inference_service_pb2
 from facet.client import connection, errors
-from facet.client.async_gateways import Gateways
+from facet.client.async_gateways import Gateways, StreamCall
 from facet.client.course import Course
 from facet.client.events import StreamEvent
 from facet.client.generation import Generation
@@ -40,7 +41,10 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         self._pending: deque[StreamEvent] = deque()
         self._on_result = on_result
         self._result: Generation | None = None
+        self._failed: errors.FacetApiError | None = None
         self._closed = asyncio.Event()
+        # A reader and `accepted` may both find the call broken: one of them makes the next.
+        self._going_on = asyncio.Lock()
         self._open()
 
     @property
@@ -54,11 +58,16 @@ class AsyncStream(AsyncIterator[StreamEvent]):
         return self._state.next_offset
 
     async def accepted(self) -> str:
-        """Wait until the server has accepted the call; return the id, empty where it refused."""
-        while not self._learn_id(await self._call.initial_metadata()):
-            error = await self._error()
-            if error is None or not await self._goes_on_after(error):
+        """Wait until the server has accepted the call; return the id, empty where it refused.
+
+        Another task may read meanwhile.
+        """
+        call = self._call
+        while not self._learn_id(await call.initial_metadata()):
+            error = await _error_of(call)
+            if error is None or not await self._goes_on_after(call, error):
                 break
+            call = self._call
         return self.generation_id
 
     async def __anext__(self) -> StreamEvent:
@@ -109,15 +118,19 @@ class AsyncStream(AsyncIterator[StreamEvent]):
 
     async def _read(self) -> None:
         """Read one message, or go on after a break; StopAsyncIteration at the end."""
+        if self._failed is not None:
+            # gRPC tells it once, and after that an end.
+            raise self._failed
+        call = self._call
         try:
             response = await anext(self._responses)
         except StopAsyncIteration:
             self._end()
             raise
         except aio.AioRpcError as error:
-            await self._recover(error)
+            await self._recover(call, error)
         else:
-            self._learn_id(await self._call.initial_metadata())
+            self._learn_id(await call.initial_metadata())
             self._feed(response)
 
     def _learn_id(self, metadata: aio.Metadata | None) -> bool:
@@ -127,23 +140,7 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             self._gateways.reached()
         return bool(self._state.generation_id)
 
-    async def _error(self) -> errors.FacetApiError | None:
-        """What the call ended with; None while it lives, or where it ended well."""
-        if not self._call.done():
-            return None
-        code = await self._call.code()
-        if code is grpc.StatusCode.OK:
-            return None
-        return errors.from_call(
-            aio.AioRpcError(
-                code,
-                await self._call.initial_metadata(),
-                await self._call.trailing_metadata(),
-                details=await self._call.details(),
-            )
-        )
-
-    async def _recover(self, failed: aio.AioRpcError) -> None:
+    async def _recover(self, call: StreamCall, failed: aio.AioRpcError) -> None:
         """Go on after a call ended with an error; raises where the stream ends with it."""
         self._learn_id(failed.initial_metadata())
         error = errors.from_call(failed, self.generation_id)
@@ -151,25 +148,30 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             # Only the status was lost.
             self._end()
             raise StopAsyncIteration from failed
-        if not await self._goes_on_after(error):
+        if not await self._goes_on_after(call, error):
             self._course.ended(error)
+            self._failed = error
             raise error from failed
 
-    async def _goes_on_after(self, error: errors.FacetApiError) -> bool:
-        if error.has_info:
-            self._gateways.reached()
-        delay = self._course.delay_seconds_after(
-            error, patience_seconds=self._gateways.patience_seconds
-        )
-        if delay is None or self._gateways.is_closed:
-            return False
-        self._gateways.leave(self._gateway)
-        try:
-            await asyncio.wait_for(self._closed.wait(), delay)
-        except TimeoutError:
+    async def _goes_on_after(self, call: StreamCall, error: errors.FacetApiError) -> bool:
+        """Whether another call has taken the place of one that ended with an error."""
+        async with self._going_on:
+            if self._call is not call:
+                return True
+            if error.has_info:
+                self._gateways.reached()
+            delay = self._course.delay_seconds_after(
+                error, patience_seconds=self._gateways.patience_seconds
+            )
+            if delay is None:
+                return False
+            self._gateways.leave(self._gateway)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), delay)
+            if self._closed.is_set() or self._gateways.is_closed:
+                return False
             self._open()
             return True
-        return False
 
     def _feed(self, response: inference_service_pb2.StreamGenerateContentResponse) -> None:
         self._course.progressed()
@@ -181,12 +183,33 @@ class AsyncStream(AsyncIterator[StreamEvent]):
             raise
 
     def _end(self) -> Generation:
-        self._course.ended()
         if self._result is None:
-            self._result = self._state.result()
+            try:
+                self._result = self._state.result()
+            except (errors.FacetApiError, errors.StreamCorruptedError) as error:
+                self._course.ended(error)
+                raise
+            self._course.ended()
             if self._on_result is not None:
                 self._on_result(self._result)
         return self._result
+
+
+async def _error_of(call: StreamCall) -> errors.FacetApiError | None:
+    """What the call ended with; None while it lives, or where it ended well."""
+    if not call.done():
+        return None
+    code = await call.code()
+    if code is grpc.StatusCode.OK:
+        return None
+    return errors.from_call(
+        aio.AioRpcError(
+            code,
+            await call.initial_metadata(),
+            await call.trailing_metadata(),
+            details=await call.details(),
+        )
+    )
 
 
 def _is_this_task_cancelled() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import grpc
@@ -76,7 +77,8 @@ def from_call(call: _FailedCall, generation_id: str = "") -> FacetApiError:
     for detail in status.details:
         # Unpack leaves the message alone where the type is another.
         for message in (info, bad_request, retry, call_info):
-            detail.Unpack(message)
+            with suppress(DecodeError):
+                detail.Unpack(message)
     return FacetApiError(
         call.code(),
         call.details() or status.message,
@@ -95,7 +97,10 @@ def from_call(call: _FailedCall, generation_id: str = "") -> FacetApiError:
 
 def from_failure(failure: error_pb2.Failure, generation_id: str = "") -> FacetApiError:
     """The error of a failure as the log records it."""
-    reason = error_pb2.ErrorReason.Name(failure.reason).removeprefix("ERROR_REASON_")
+    reason = ""
+    # A later server has others.
+    if failure.reason in error_pb2.ErrorReason.values():
+        reason = error_pb2.ErrorReason.Name(failure.reason).removeprefix("ERROR_REASON_")
     return FacetApiError(
         _CODES.get(failure.code, grpc.StatusCode.UNKNOWN),
         failure.message,

@@ -170,9 +170,7 @@ def decode_usage(usage: generation_pb2.UsageMetadata) -> Usage:
     return Usage(
         prompt_tokens=usage.prompt_token_count,
         prompt_tokens_by_modality={
-            generation_pb2.Modality.Name(entry.modality)
-            .removeprefix("MODALITY_")
-            .lower(): entry.token_count
+            decode_modality(entry.modality): entry.token_count
             for entry in usage.prompt_tokens_details
         },
         cached_prompt_tokens=usage.cached_content_token_count,
@@ -201,6 +199,14 @@ def decode_finish_reason(reason: int) -> FinishReason:
         return FinishReason.UNKNOWN
     name = generation_pb2.FinishReason.Name(generation_pb2.FinishReason.ValueType(reason))
     return FinishReason.__members__.get(name.removeprefix("FINISH_REASON_"), FinishReason.UNKNOWN)
+
+
+def decode_modality(modality: int) -> str:
+    """The modality by name; "unknown" for what a later version may send."""
+    if modality not in generation_pb2.Modality.values():
+        return "unknown"
+    name = generation_pb2.Modality.Name(generation_pb2.Modality.ValueType(modality))
+    return name.removeprefix("MODALITY_").lower()
 
 
 def _queued(event: event_pb2.Event) -> Queued:

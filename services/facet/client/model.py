@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facet.api.v1 import generation_pb2, model_service_pb2
+from facet.api.v1 import model_service_pb2
+from facet.client.events import decode_modality
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,7 @@ def decode_model(model: model_service_pb2.Model) -> Model:
         description=model.description,
         context_tokens=model.context_tokens,
         max_output_tokens=model.max_output_tokens,
-        input_modalities=tuple(
-            generation_pb2.Modality.Name(modality).removeprefix("MODALITY_").lower()
-            for modality in model.input_modalities
-        ),
+        input_modalities=tuple(decode_modality(modality) for modality in model.input_modalities),
         supports_thinking=model.supports_thinking,
         supports_tools=model.supports_tools,
         speculative_tokens=model.speculative_tokens,

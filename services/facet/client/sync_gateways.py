@@ -116,7 +116,9 @@ class Gateways:
                 delay = persistence.next_delay_seconds(self.patience_seconds)
                 if delay is None:
                     raise
-            time.sleep(delay)
+                time.sleep(delay)
+                if self.is_closed:
+                    raise
 
     def call_once(
         self,

@@ -39,6 +39,8 @@ class Stream(Iterator[StreamEvent]):
         self._on_result = on_result
         self._result: Generation | None = None
         self._closed = threading.Event()
+        # A reader and `accepted` may both find the call broken: one of them makes the next.
+        self._going_on = threading.Lock()
         self._gateway, self._call = self._opened()
 
     @property
@@ -52,24 +54,31 @@ class Stream(Iterator[StreamEvent]):
         return self._state.next_offset
 
     def accepted(self) -> str:
-        """Wait until the server has accepted the call; return the id, empty where it refused."""
-        while not self._learn_id():
-            if self._call.is_active() or self._call.code() is grpc.StatusCode.OK:
+        """Wait until the server has accepted the call; return the id, empty where it refused.
+
+        Another thread may read meanwhile.
+        """
+        call = self._call
+        while not self._learn_id(call):
+            if call.is_active() or call.code() is grpc.StatusCode.OK:
                 break
-            if not self._goes_on_after(errors.from_call(self._call)):
+            if not self._goes_on_after(call, errors.from_call(call)):
                 break
+            call = self._call
         return self.generation_id
 
     def __next__(self) -> StreamEvent:
         while not self._pending:
+            call = self._call
             try:
-                response = next(self._call)
+                response = next(call)
             except StopIteration:
                 self._end()
                 raise
             except grpc.RpcError as error:
-                self._recover(error)
+                self._recover(call, error)
             else:
+                self._learn_id(call)
                 self._feed(response)
         return self._pending.popleft()
 
@@ -102,44 +111,46 @@ class Stream(Iterator[StreamEvent]):
             course.next_request(), course.remaining_seconds, course.metadata
         )
 
-    def _learn_id(self) -> bool:
+    def _learn_id(self, call: Any) -> bool:
         if not self._state.generation_id:
-            self._state.generation_id = connection.generation_id(self._call.initial_metadata())
+            self._state.generation_id = connection.generation_id(call.initial_metadata())
         if self._state.generation_id:
             self._gateways.reached()
         return bool(self._state.generation_id)
 
-    def _recover(self, failed: grpc.RpcError) -> None:
+    def _recover(self, call: Any, failed: grpc.RpcError) -> None:
         """Go on after a call ended with an error; raises where the stream ends with it."""
-        self._learn_id()
-        call: Any = failed
+        self._learn_id(call)
         error = errors.from_call(call, self.generation_id)
         if self._state.is_complete and is_broken(error):
             # Only the status was lost.
             self._end()
             raise StopIteration from failed
-        if not self._goes_on_after(error):
+        if not self._goes_on_after(call, error):
             self._course.ended(error)
             raise error from failed
 
-    def _goes_on_after(self, error: errors.FacetApiError) -> bool:
-        if error.has_info:
-            self._gateways.reached()
-        delay = self._course.delay_seconds_after(
-            error, patience_seconds=self._gateways.patience_seconds
-        )
-        if delay is None or self._gateways.is_closed:
-            return False
-        self._gateways.leave(self._gateway)
-        if self._closed.wait(delay):
-            return False
-        self._gateway, self._call = self._opened()
-        if self._closed.is_set():
-            self._call.cancel()
-        return True
+    def _goes_on_after(self, call: Any, error: errors.FacetApiError) -> bool:
+        """Whether another call has taken the place of one that ended with an error."""
+        with self._going_on:
+            if self._call is not call:
+                return True
+            if error.has_info:
+                self._gateways.reached()
+            delay = self._course.delay_seconds_after(
+                error, patience_seconds=self._gateways.patience_seconds
+            )
+            if delay is None:
+                return False
+            self._gateways.leave(self._gateway)
+            if self._closed.wait(delay) or self._gateways.is_closed:
+                return False
+            self._gateway, self._call = self._opened()
+            if self._closed.is_set():
+                self._call.cancel()
+            return True
 
     def _feed(self, response: inference_service_pb2.StreamGenerateContentResponse) -> None:
-        self._learn_id()
         self._course.progressed()
         try:
             self._pending.extend(self._state.feed(response))
@@ -149,9 +160,13 @@ class Stream(Iterator[StreamEvent]):
             raise
 
     def _end(self) -> Generation:
-        self._course.ended()
         if self._result is None:
-            self._result = self._state.result()
+            try:
+                self._result = self._state.result()
+            except (errors.FacetApiError, errors.StreamCorruptedError) as error:
+                self._course.ended(error)
+                raise
+            self._course.ended()
             if self._on_result is not None:
                 self._on_result(self._result)
         return self._result

@@ -49,11 +49,6 @@ class Checkpoint:
     download_bytes: int
     weights: Weights
 
-    @property
-    def is_packaged(self) -> bool:
-        """Whether this distribution carries the files."""
-        return self.source.startswith("package:")
-
 
 @dataclass(frozen=True)
 class EngineArguments:

@@ -38,7 +38,7 @@ from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
 from facet.worker.settings import WorkerSettings
 from facet.worker.speculation_gate import SpeculationGate
-from facet.worker.telling import telling, timed
+from facet.worker.telling import start_timed, telling, timed
 from facet.worker.watchdog import Watchdog
 from facet.worker.workplace import Workplace
 
@@ -106,8 +106,7 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
         with timed(measures, "import"):
             engine = make_engine(settings, card, fetching.result(), measures.engine)
         stack.push_async_callback(engine.stop)
-        with timed(measures, "load"):
-            await _before(stopping, asyncio.create_task(engine.start()))
+        await _before(stopping, asyncio.create_task(start_timed(engine, measures)))
         if stopping.is_set():
             return 0
         gate = await _gate(settings, engine, measures, stopping)

@@ -14,6 +14,7 @@ from facet.core.telemetry.exposition import Foreign, registry_of
 from facet.core.telemetry.listener import serving_metrics
 from facet.core.telemetry.store_metrics import STORE
 from facet.core.telemetry.worker_metrics import WORKER
+from facet.worker.engine.port import Engine
 from facet.worker.health import Readiness
 from facet.worker.measures import Measures
 
@@ -50,6 +51,16 @@ def telling(listen: str, readiness: Readiness, measures: Measures) -> Iterator[N
         if address:
             _log.info("metrics.listening", address=address)
         yield
+
+
+async def start_timed(engine: Engine, measures: Measures) -> None:
+    """Start the engine and tell how long its phases took. Errors: those of `Engine.start`."""
+    began = time.monotonic()
+    times = await engine.start()
+    seconds = time.monotonic() - began
+    measures.took("load", times.load_seconds)
+    measures.took("warm_up", times.warm_up_seconds)
+    measures.took("engine", max(seconds - times.load_seconds - times.warm_up_seconds, 0.0))
 
 
 @contextmanager

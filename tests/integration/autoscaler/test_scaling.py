@@ -19,7 +19,7 @@ from facet.autoscaler.kubernetes_lease import LEASE_SECONDS
 from facet.queue.redis_queue import RedisQueue
 from tests.support.autoscaler_process import autoscaler, pools_file
 from tests.support.conditions import until
-from tests.support.kubernetes_cluster import RELEASE, KubernetesServer
+from tests.support.kubernetes_cluster import RELEASE, Fault, KubernetesServer, pod
 from tests.support.queue_contract.world import submission
 from tests.support.redis_server import RedisServer
 
@@ -94,6 +94,38 @@ async def test_keda_is_told_within_200_ms_when_the_first_request_comes_to_an_idl
             await channel.close()
 
 
+async def test_keda_leaves_the_pool_alone_when_the_role_does_not_allow_pods(
+    queue: RedisQueue, settings: dict[str, str], server: KubernetesServer
+) -> None:
+    """Pods that were refused are not taken for none; once they are allowed it is told."""
+    server.put_pod(pod("one-a"))
+    forbidden = Fault(lambda _, path: "/pods" in path, status=403, times=10**9)
+    server.faults.append(forbidden)
+    await submit(queue, "first")
+    metric = pb.GetMetricsRequest(scaledObjectRef=OF_POOL, metricName="facet-replicas")
+    with autoscaler(**settings, decision_seconds="0.2") as (_, addresses):
+        async with grpc.aio.insecure_channel(addresses["scaler"]) as channel:
+            stub: Any = ExternalScalerStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+            pushed = stub.StreamIsActive(OF_POOL)
+            await until(lambda: is_held(stub, "signals are missing: pods"), seconds=WAIT_SECONDS)
+            for call in (stub.IsActive(OF_POOL), stub.GetMetrics(metric)):
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await call
+                assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert "signals are missing: pods" in str(refused.value.details())
+            told = asyncio.ensure_future(pushed.read())
+            seen = len(server.requests)
+            await until(lambda: _is(len(server.requests) > seen), seconds=WAIT_SECONDS)
+            assert not told.done()
+
+            with server.changed:
+                server.faults.remove(forbidden)
+
+            assert (await asyncio.wait_for(told, WAIT_SECONDS)).result
+            (value,) = (await stub.GetMetrics(metric)).metricValues
+            assert value.metricValue >= 1
+
+
 async def test_a_paused_writer_writes_nothing_when_it_comes_back(
     queue: RedisQueue,
     settings: dict[str, str],
@@ -147,6 +179,14 @@ async def test_another_writes_at_once_when_the_writer_ends(
         began = time.monotonic()
         await until(lambda: _is(server.replicas(DEPLOYMENT) >= 1), seconds=WAIT_SECONDS)
         assert time.monotonic() - began < LEASE_SECONDS
+
+
+async def is_held(stub: Any, why: str) -> bool:
+    try:
+        await stub.IsActive(OF_POOL)
+    except grpc.aio.AioRpcError as refusal:
+        return why in str(refusal.details())
+    return False
 
 
 def scale_writes(server: KubernetesServer) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,6 +53,44 @@ class Surface:
                 return stream.accepted()
         async with self.client.stream("hello") as stream_:
             return await stream_.accepted()
+
+    async def accepted_beside_a_reader(self) -> tuple[str, Generation]:
+        """What `accepted` says while another task or thread reads the stream to its end."""
+        if isinstance(self.client, facet.Client):
+            with self.client.stream("hello") as stream:
+                return await asyncio.gather(
+                    asyncio.to_thread(stream.accepted), asyncio.to_thread(stream.result)
+                )
+        async with self.client.stream("hello") as stream_:
+            return await asyncio.gather(stream_.accepted(), stream_.result())
+
+    async def reasons_of_two_reads(self) -> list[str]:
+        """Why reading one stream to its end fails, and why it does when that is tried again."""
+        reasons = []
+        stream = self.client.stream("hello")
+        for _ in range(2):
+            try:
+                if isinstance(stream, facet.client.Stream):
+                    stream.result()
+                else:
+                    await stream.result()
+            except facet.FacetApiError as error:
+                reasons.append(error.reason)
+        stream.close()
+        return reasons
+
+    async def in_background(self, name: str) -> Generation:
+        """`stream(...).result()` or `generate`, without holding up the loop."""
+        client = self.client
+        if isinstance(client, facet.Client):
+            blocking = {
+                "result": lambda: client.stream("hello").result(),
+                "generate": lambda: client.generate("hello"),
+            }
+            return await asyncio.to_thread(blocking[name])
+        if name == "result":
+            return await client.stream("hello").result()
+        return await client.generate("hello")
 
     async def result(self, **options: Any) -> Generation:
         if isinstance(self.client, facet.Client):

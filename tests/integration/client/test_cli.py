@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+import facet
 from facet.client.cli.app import main
+from facet.client.cli.chat import Repl
 from facet.client.cli.exit_codes import ExitCode
-from tests.integration.client.fake_gateway import GENERATION_ID, FakeGateway
+from tests.integration.client.fake_gateway import GENERATION_ID, Break, FakeGateway
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +83,34 @@ def test_the_prompt_is_read_from_standard_input_when_it_is_a_dash(
     assert run("generate", "-") == ExitCode.OK
 
     assert gateway.requests[0].contents[0].parts[0].text == "from a pipe"
+
+
+@pytest.mark.parametrize("prompt", [os.fsdecode(b"caf\xe9"), "-"])
+def test_one_line_tells_why_when_the_prompt_is_no_utf_8(
+    gateway: FakeGateway,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    prompt: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), encoding="utf-8"))
+
+    assert run("generate", prompt) == ExitCode.USAGE
+
+    assert capsys.readouterr().err == "facet: what is asked is not UTF-8\n"
+    assert not gateway.requests
+
+
+def test_what_tls_said_is_told_when_chatting(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it is for other commands: no advice to use TLS where it is used."""
+    with facet.Client(gateway.address) as client:
+        repl = Repl(client, client.chat(request_id=""), gateway.address, is_tls=True)
+        gateway.breaks.append(Break(None))
+        monkeypatch.setattr("sys.stdin", io.StringIO("hi\n"))
+        repl.loop()
+
+    assert f"no gateway answers over TLS at {gateway.address}" in capsys.readouterr().err
 
 
 def test_the_key_comes_from_the_environment_when_set(
@@ -181,7 +212,7 @@ def test_it_is_called_a_test_model_when_chatting_with_nano(
 
     err = capsys.readouterr().err
     assert "nano is a test model, not Gemma 4 12B. Test model." in err
-    assert "make run PROFILE=w4a16" in err
+    assert "make run PROFILE=auto" in err
 
 
 def test_a_failed_turn_is_told_and_forgotten_when_chatting(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import facet
 from facet.client import async_gateways, sync_gateways
-from facet.client.course import Course
+from facet.client.persistence import Persistence
 from tests.integration.client.fake_gateway import GENERATION_ID, Break, FakeGateway
 from tests.integration.client.surface import Surface, connected
 from tests.integration.client.wire import Wire
@@ -225,6 +222,17 @@ async def test_what_a_gateway_decided_is_raised_when_it_says_so(
     assert not gateway.attached
 
 
+async def test_the_same_is_raised_when_a_failed_stream_is_read_again(
+    kind: str, gateway: FakeGateway
+) -> None:
+    gateway.say(*PIECES)
+    gateway.breaks.append(Break(2, grpc.StatusCode.ABORTED, "LOG_REGRESSED"))
+    async with connected(kind, gateway.address) as surface:
+        reasons = await surface.reasons_of_two_reads()
+
+    assert reasons == ["LOG_REGRESSED"] * 2
+
+
 async def test_the_stream_waits_for_the_log_when_the_store_fell_back(
     surface: Surface, gateway: FakeGateway
 ) -> None:
@@ -356,32 +364,76 @@ async def test_nobody_calls_any_more_when_a_reader_is_cancelled_between_two_call
             await asyncio.wait_for(reader, 10)
 
 
-async def test_the_span_ends_when_a_reader_is_cancelled_between_two_calls(
-    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("breaks", [1, 3])
+async def test_one_call_follows_each_break_when_two_wait_for_the_stream(
+    kind: str, gateway: FakeGateway, breaks: int
 ) -> None:
-    ended = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(ended))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    is_between = asyncio.Event()
+    gateway.say(*PIECES)
+    gateway.breaks.extend([Break(None)] * breaks)
+    async with connected(kind, gateway.address) as surface:
+        accepted, generation = await surface.accepted_beside_a_reader()
 
-    def wait_long(*_: object, **__: object) -> float:
-        is_between.set()
-        return 60.0
+    assert (accepted, generation.text) == (GENERATION_ID, "hello")
+    assert len(gateway.requests) + len(gateway.attached) == breaks + 1
 
-    monkeypatch.setattr(Course, "delay_seconds_after", wait_long)
-    gateway.breaks.append(Break(0))
+
+async def test_a_stream_can_be_read_when_its_reader_was_cancelled_before_it_began(
+    gateway: FakeGateway,
+) -> None:
+    gateway.say(*PIECES)
     async with facet.AsyncClient(gateway.address) as client:
         stream = client.stream("hello")
         reader = asyncio.create_task(stream.result())
-        await asyncio.wait_for(is_between.wait(), 10)
-
         reader.cancel()
-
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(reader, 10)
-        [span] = ended.get_finished_spans()
-    assert dict(span.attributes or {})["gen_ai.response.id"] == GENERATION_ID
+            await reader
+
+        assert (await stream.result()).text == "hello"
+
+    assert len(gateway.requests) == 1
+
+
+async def test_the_call_stays_open_until_it_is_closed_when_its_reader_never_began(
+    gateway: FakeGateway,
+) -> None:
+    gateway.say(*PIECES)
+    gateway.hold = True
+    async with facet.AsyncClient(gateway.address) as client:
+        stream = client.stream("hello")
+        reader = asyncio.create_task(stream.result())
+        reader.cancel()
+        await asyncio.wait({reader})
+        assert await stream.accepted() == GENERATION_ID
+        assert not gateway.call_ended.is_set()
+
+        stream.close()
+
+        assert await asyncio.to_thread(gateway.call_ended.wait, 10)
+
+
+async def test_the_break_is_raised_when_the_client_is_closed_between_two_calls(
+    kind: str, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_between = threading.Event()
+
+    def wait_a_little(*_: object, **__: object) -> float:
+        is_between.set()
+        return 0.5
+
+    monkeypatch.setattr(Persistence, "next_delay_seconds", wait_a_little)
+    for name in ("result", "generate"):
+        is_between.clear()
+        gateway.requests.clear()
+        gateway.breaks.append(Break(None))
+        async with connected(kind, gateway.address) as surface:
+            reading = asyncio.create_task(surface.in_background(name))
+            assert await asyncio.to_thread(is_between.wait, 10)
+            await surface.call("close")
+
+            with pytest.raises(facet.FacetApiError) as caught:
+                await asyncio.wait_for(reading, 10)
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+        assert len(gateway.requests) == 1
 
 
 def test_streams_end_when_their_client_is_closed(gateway: FakeGateway) -> None:

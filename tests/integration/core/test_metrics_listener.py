@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -136,5 +137,33 @@ def test_a_note_stands_behind_the_state_when_there_is_one() -> None:
         "127.0.0.1:0", {}, is_serving=lambda: True, note=lambda: notes[-1]
     ) as address:
         assert scrape(address, "/health") == "SERVING\n"
-        notes.append("something is amiss")
-        assert scrape(address, "/health") == "SERVING\nsomething is amiss\n"
+        notes.append("something is amiß")
+        assert scrape(address, "/health") == "SERVING\nsomething is amiß\n"
+
+
+def test_it_answers_again_when_threads_could_not_be_started(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(refused) < MAX_AT_ONCE and thread.daemon:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(MAX_AT_ONCE):
+        with pytest.raises((ConnectionError, urllib.error.URLError)):
+            scrape(service.address)
+
+    assert len(refused) == MAX_AT_ONCE
+    assert "facet_some_things" in scrape(service.address)
+
+
+def test_start_is_refused_when_the_port_is_none() -> None:
+    serving = serving_metrics("127.0.0.1:99999", {}, is_serving=lambda: True)
+
+    with pytest.raises(OSError, match="cannot listen on"), serving:
+        pass

@@ -45,6 +45,16 @@ def told_by(worker: WorkerProcess) -> Scraped:
     return Scraped(text)
 
 
+async def told_of_one_end(worker: WorkerProcess) -> Scraped:
+    """What it tells when it has counted one, which it does after readers may have its log."""
+
+    async def is_counted() -> bool:
+        return told_by(worker).total("facet_worker_attempts_total", reason="OK") == 1
+
+    await eventually(is_counted, 15)
+    return told_by(worker)
+
+
 def health_of(worker: WorkerProcess) -> int:
     try:
         with urllib.request.urlopen(f"http://{address_of(worker)}/health", timeout=5) as answer:
@@ -60,7 +70,7 @@ async def test_an_attempt_is_told_from_claim_to_tokens(
     await ready(worker)
     events = await finished_log(queue, await submit(queue, request("a tale")), 30)
     usage = events[-1].finished.usage
-    told = told_by(worker)
+    told = await told_of_one_end(worker)
 
     attempts = {**OWN, "class": "standard", "reason": "OK"}
     assert told.value("facet_worker_attempts_total", **attempts) == 1
@@ -102,6 +112,8 @@ async def test_health_and_phases_are_told_while_the_worker_starts(start_worker: 
     assert told.value("facet_worker_start_seconds", **OWN, phase="load") == 0
     assert after.value("facet_worker_ready", **OWN) == 1
     assert 3 <= after.value("facet_worker_start_seconds", **OWN, phase="load") < 10
+    assert after.value("facet_worker_start_seconds", **OWN, phase="warm_up") == 0
+    assert 0 < after.value("facet_worker_start_seconds", **OWN, phase="engine") < 3
 
 
 async def test_a_resume_and_what_it_found_are_told_when_a_worker_is_killed(
@@ -119,7 +131,7 @@ async def test_a_resume_and_what_it_found_are_told_when_a_worker_is_killed(
     second = start_worker(**SLOW, **TELLS)
     await ready(second)
     await finished_log(queue, generation_id, 30)
-    told = told_by(second)
+    told = await told_of_one_end(second)
 
     assert told.value("facet_worker_resumes_total", **OWN, way="exact") == 1
     assert told.value("facet_worker_attempts_total", **OWN, class_="standard", reason="OK") == 1

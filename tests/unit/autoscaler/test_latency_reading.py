@@ -25,19 +25,21 @@ SLOS = {Priority.INTERACTIVE: 2.0, Priority.STANDARD: 10.0, Priority.BATCH: 3600
 
 
 def test_percentiles_are_interpolated_when_a_bucket_holds_several() -> None:
-    latency = latency_of({1.0: 50.0, 2.0: 90.0, 4.0: 100.0, INF: 100.0}, 2.0)
+    buckets = {1.0: 50.0, 2.0: 90.0, 4.0: 100.0, INF: 100.0}
+    latency = latency_of(buckets, {0.1: 99.0, 0.5: 199.0, INF: 200.0}, 2.0)
     assert latency.ttft_p50_seconds == pytest.approx(1.0)
     assert latency.ttft_p99_seconds == pytest.approx(3.8)
+    assert latency.inter_token_p99_seconds == pytest.approx(0.496)
     assert latency.within_slo == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("buckets", [{}, {1.0: 0.0, INF: 0.0}])
 def test_nothing_is_told_when_nothing_ended(buckets: Mapping[float, float]) -> None:
-    assert latency_of(buckets, 2.0) == Latency()
+    assert latency_of(buckets, buckets, 2.0) == Latency()
 
 
 def test_what_is_beyond_all_bounds_is_late_when_it_is_counted() -> None:
-    latency = latency_of({1.0: 50.0, INF: 100.0}, 2.0)
+    latency = latency_of({1.0: 50.0, INF: 100.0}, {}, 2.0)
     assert latency.within_slo == 0.5
     assert latency.ttft_p99_seconds == 1.0
 

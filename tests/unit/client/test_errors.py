@@ -90,3 +90,24 @@ def test_a_logged_failure_reads_like_a_status_when_converted() -> None:
 
 def test_the_code_is_unknown_when_a_failure_has_none_of_grpc() -> None:
     assert from_failure(error_pb2.Failure(code=99)).code is grpc.StatusCode.UNKNOWN
+
+
+def test_the_code_stands_for_the_reason_when_a_later_version_sends_it() -> None:
+    error = from_failure(error_pb2.Failure.FromString(b"\x08\x0e\x10\xe7\x07"), "g-1")
+
+    assert (error.code, error.reason, error.has_info) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "UNAVAILABLE",
+        False,
+    )
+
+
+def test_the_other_details_are_read_when_one_is_mangled() -> None:
+    status = status_pb2.Status(code=8)
+    for detail in (error_details_pb2.RetryInfo(), error_details_pb2.ErrorInfo(reason="QUEUE_FULL")):
+        status.details.add().Pack(detail)
+    status.details[0].value = b"\xff"
+
+    error = from_call(FailedCall([("grpc-status-details-bin", status.SerializeToString())]))
+
+    assert (error.reason, error.retry_after_seconds) == ("QUEUE_FULL", None)

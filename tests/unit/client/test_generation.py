@@ -22,6 +22,7 @@ from facet.client import (
     ThoughtDelta,
 )
 from facet.client.content import struct
+from facet.client.events import decode_usage
 from facet.client.generation import StreamState, from_response
 
 pytestmark = pytest.mark.unit
@@ -244,6 +245,16 @@ def test_the_reason_is_unknown_when_a_later_version_sends_it() -> None:
     message = inference_service_pb2.GenerateContentResponse(candidates=[candidate])
 
     assert from_response(message).finish_reason is FinishReason.UNKNOWN
+
+
+def test_a_modality_is_unknown_when_a_later_version_sends_it() -> None:
+    usage = generation_pb2.UsageMetadata()
+    usage.prompt_tokens_details.add(token_count=3).modality = 99  # type: ignore[assignment]
+    usage.prompt_tokens_details.add(token_count=2, modality=generation_pb2.MODALITY_TEXT)
+
+    decoded = decode_usage(usage)
+
+    assert decoded.prompt_tokens_by_modality == {"unknown": 3, "text": 2}
 
 
 def of(index: int, event: event_pb2.Event) -> event_pb2.Event:

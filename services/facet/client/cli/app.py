@@ -93,8 +93,9 @@ def _run(arguments: argparse.Namespace) -> ExitCode:
     except FacetApiError as error:
         terminal.note(f"facet: {_describe(error, arguments)}")
         return exit_codes.of(error)
-    except UsageError as error:
-        terminal.note(f"facet: {error}")
+    except (UsageError, UnicodeError) as error:
+        is_text = isinstance(error, UsageError)
+        terminal.note(f"facet: {error if is_text else 'what is asked is not UTF-8'}")
         return ExitCode.USAGE
     except RefusedError as error:
         terminal.note(f"facet: {error}")

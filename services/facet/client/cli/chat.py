@@ -14,6 +14,7 @@ from facet.client.cli.arguments import (
     attachments,
     connect,
     generation_options,
+    tls_of,
 )
 from facet.client.cli.notice import model_notice
 from facet.client.content import Part
@@ -37,18 +38,26 @@ def run(arguments: argparse.Namespace) -> None:
         terminal.note(model_notice(model) or f"{model.name}: {model.description}")
         terminal.note(HELP)
         chat = client.chat(**generation_options(arguments))
-        Repl(client, chat, arguments.address, attachments(arguments)).loop()
+        is_tls = tls_of(arguments) is not None
+        Repl(client, chat, arguments.address, attachments(arguments), is_tls=is_tls).loop()
 
 
 class Repl:
     """Reads lines and answers them. A failed turn is reported and does not end the conversation."""
 
     def __init__(
-        self, client: Client, chat: Chat, address: str, attached: Sequence[Part] = ()
+        self,
+        client: Client,
+        chat: Chat,
+        address: str,
+        attached: Sequence[Part] = (),
+        *,
+        is_tls: bool = False,
     ) -> None:
         self._client = client
         self._chat = chat
         self._address = address
+        self._is_tls = is_tls
         self._attached = list(attached)
 
     def loop(self) -> None:
@@ -84,7 +93,8 @@ class Repl:
             stream = self._chat.send(*self._attached, line)
             read = answer.read(self._client, stream, is_shown=True)
         except FacetApiError as error:
-            terminal.note(f"facet: {exit_codes.describe(error, self._address)}")
+            why = exit_codes.describe(error, self._address, is_tls=self._is_tls)
+            terminal.note(f"facet: {why}")
             return
         except StreamCorruptedError as error:
             terminal.note(f"facet: {error}")

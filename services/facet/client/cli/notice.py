@@ -6,9 +6,7 @@ from facet.client.model import Model
 
 TEST_MODEL = "nano"
 
-START_GEMMA = (
-    "Gemma 4 12B is started with `make run PROFILE=w4a16`, which comes with a later release."
-)
+START_GEMMA = "Gemma 4 12B is started with `make run PROFILE=auto`."
 
 
 def model_notice(model: Model) -> str | None:

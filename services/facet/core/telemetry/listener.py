@@ -46,7 +46,7 @@ def serving_metrics(
     host, _, port = listen.rpartition(":")
     try:
         server = _Server(host.strip("[]"), int(port), _application(registries, is_serving, note))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise OSError(f"cannot listen on {listen}: in use, or no address of ours") from error
     # Without a timeout it sleeps until somebody comes.
     thread = threading.Thread(
@@ -97,7 +97,12 @@ class _Server(ThreadingMixIn, WSGIServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            # No thread could be started: nobody else gives the room back.
+            self._room.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """See `ThreadingMixIn.process_request_thread`."""
@@ -135,5 +140,6 @@ def _application(
 
 
 def _say(start: StartResponse, status: str, text: str) -> Iterable[bytes]:
-    start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
-    return [text.encode()]
+    content = text.encode()
+    start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(content)))])
+    return [content]

@@ -119,8 +119,9 @@ SPECULATION_HEALTHY = WORKER.gauge(
 )
 START_SECONDS = WORKER.gauge(
     "facet_worker_start_seconds",
-    "What the start took by phase: fetch (weights), import (code and plan), load (weights, caches "
-    "and warm-up of the engine), self_test (of speculation); 0 until the phase is over.",
+    "What the start took by phase: fetch (weights), import (code and plan), load (weights into "
+    "memory), warm_up (memory profile, caches, compiling), engine (its processes, and all else of "
+    "it), self_test (of speculation); 0 until the phase is over, of load to engine all three.",
     (*_OWN, "phase"),
     mode="livemax",
 )

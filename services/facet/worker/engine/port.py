@@ -68,6 +68,18 @@ class EngineTimes:
 
 
 @dataclass(frozen=True)
+class StartTimes:
+    """What parts of an engine's start took, in seconds; 0 where the engine does not tell.
+
+    `load_seconds` is reading weights, `warm_up_seconds` what follows: profiling memory, making
+    caches, compiling.
+    """
+
+    load_seconds: float = 0.0
+    warm_up_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Step:
     """New ids of one request, usually those of one engine step.
 
@@ -162,7 +174,7 @@ class Engine(Protocol):
     def kv_tokens(self) -> int:
         """Tokens of KV cache, all requests together; not before `start`."""
 
-    async def start(self) -> None:
+    async def start(self) -> StartTimes:
         """Load; returns when requests can be served. Errors: EngineSettingsError."""
 
     async def stop(self) -> None:

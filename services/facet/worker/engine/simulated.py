@@ -28,6 +28,7 @@ from facet.worker.engine.port import (
     EngineTimes,
     Medium,
     Prompt,
+    StartTimes,
     Step,
 )
 from facet.worker.engine.rehearsal import rehearsing
@@ -99,9 +100,10 @@ class SimulatedEngine:
         """See `Engine.kv_tokens`."""
         return self._options.kv_tokens
 
-    async def start(self) -> None:
+    async def start(self) -> StartTimes:
         """See `Engine.start`."""
         await asyncio.sleep(self._options.startup_seconds)
+        return StartTimes(load_seconds=self._options.startup_seconds)
 
     async def stop(self) -> None:
         """See `Engine.stop`."""

@@ -30,7 +30,7 @@ from facet.api.v1 import content_pb2, generation_pb2
 from facet.core.errors import EngineFailedError, InvalidRequestError
 from facet.core.models import ModelCard
 from facet.profiles.plan import Plan
-from facet.worker.engine import vllm_resume
+from facet.worker.engine import vllm_resume, vllm_start
 from facet.worker.engine.conversation import tool_declarations
 from facet.worker.engine.decoding import PipelineDecoder
 from facet.worker.engine.encoder_room import check_encoder_room
@@ -45,6 +45,7 @@ from facet.worker.engine.port import (
     EngineFinish,
     Medium,
     Prompt,
+    StartTimes,
     Step,
 )
 from facet.worker.engine.rehearsal import rehearsing
@@ -124,12 +125,13 @@ class VllmEngine:
         cache = self._live.llm.vllm_config.cache_config
         return int(cache.num_gpu_blocks or _UNKNOWN_BLOCKS) * int(cache.block_size)
 
-    async def start(self) -> None:
+    async def start(self) -> StartTimes:
         """See `Engine.start`. Takes about 40 s on two cores even for a tiny model."""
         # In a thread: health checks and signals are answered meanwhile.
         self._loaded = await asyncio.to_thread(self._load)
         if self._loaded.restores_state:
             await vllm_resume.enable(self._loaded.llm)
+        return await vllm_start.start_times(self._loaded.llm)
 
     async def stop(self) -> None:
         """See `Engine.stop`."""
@@ -252,6 +254,7 @@ class VllmEngine:
             _tokens_per_item(config.model_config), self._options.plan.max_num_batched_tokens
         )
         restores_state = vllm_resume.prepare(config)
+        vllm_start.prepare(config)
         llm = AsyncLLM.from_vllm_config(config, stat_loggers=[stats_logger(self._measures)])
         end = llm.model_config.try_get_generation_config().get("eos_token_id")
         versions = (vllm.__version__, torch.__version__, transformers.__version__, DECODING_VERSION)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -14,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from facet.core.errors import EngineFailedError, FacetError, InvalidRequestError, QueueFullError
 from facet.core.telemetry import kept_errors
-from facet.core.telemetry.kept_errors import KeptErrors
+from facet.core.telemetry.kept_errors import KeptErrors, _Held
 from facet.core.telemetry.trace_context import (
     carried,
     context_of,
@@ -107,19 +109,83 @@ def test_a_failed_root_is_kept_alone_when_it_has_more_parts_than_are_held(
     assert none_kept.names == ["call", "first"]
 
 
-def test_what_is_held_stays_bounded_when_spans_never_end(
+def test_the_oldest_are_given_up_when_more_are_under_way_than_are_held(
     none_kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_errors, "MAX_OPEN", 3)
-    open_spans = [
-        none_kept.tracing.local_root("open", Context(), kind=SpanKind.SERVER) for _ in range(9)
+    roots = [
+        none_kept.tracing.local_root(f"root-{number}", Context(), kind=SpanKind.SERVER)
+        for number in range(9)
     ]
-    for span in open_spans:
+    for span in roots:
         fail(span, EngineFailedError("x"))
         span.end()
-    assert len(none_kept.spans) == 3
+    assert none_kept.names == ["root-6", "root-7", "root-8"]
+
+
+def test_errors_are_kept_when_other_spans_never_end(
+    none_kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_errors, "MAX_OPEN", 4)
+    for _ in range(9):
+        none_kept.tracing.local_root("open root", Context(), kind=SpanKind.SERVER)
+    for _ in range(9):
+        root = none_kept.tracing.local_root("root", Context(), kind=SpanKind.SERVER)
+        none_kept.tracing.span("open part", set_span_in_context(root, Context()))
+        root.end()
     call(none_kept.tracing, Context(), EngineFailedError("x"))
-    assert none_kept.names.count("call") == 1
+    assert none_kept.names == ["call", "first", "second"]
+
+
+def test_a_root_is_given_up_whole_when_it_alone_has_more_open_parts_than_are_held(
+    none_kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_errors, "MAX_OPEN", 3)
+    root = none_kept.tracing.local_root("root", Context(), kind=SpanKind.SERVER)
+    within = set_span_in_context(root, Context())
+    for span in [*(none_kept.tracing.span("part", within) for _ in range(5)), root]:
+        fail(span, EngineFailedError("x"))
+        span.end()
+    assert none_kept.names == []
+    call(none_kept.tracing, Context(), EngineFailedError("x"))
+    assert none_kept.names == ["call", "first", "second"]
+
+
+def test_a_part_is_left_out_when_it_ends_after_its_root(none_kept: Kept) -> None:
+    root = none_kept.tracing.local_root("root", Context(), kind=SpanKind.SERVER)
+    part = none_kept.tracing.span("part", set_span_in_context(root, Context()))
+    fail(root, EngineFailedError("x"))
+    root.end()
+    fail(part, EngineFailedError("x"))
+    part.end()
+    assert none_kept.names == ["root"]
+
+
+def test_no_more_is_kept_than_is_held_when_parts_end_in_several_threads(
+    none_kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_errors, "MAX_SPANS", 2)
+
+    class Slow(list[ReadableSpan]):
+        """Lets other threads go on between a look at its length and what follows."""
+
+        def __len__(self) -> int:
+            length = super().__len__()
+            time.sleep(0.02)
+            return length
+
+    monkeypatch.setattr(kept_errors, "_Held", lambda: _Held(spans=Slow()))
+    root = none_kept.tracing.local_root("root", Context(), kind=SpanKind.SERVER)
+    within = set_span_in_context(root, Context())
+    parts = [none_kept.tracing.span("part", within) for _ in range(8)]
+    threads = [threading.Thread(target=part.end) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    fail(root, EngineFailedError("x"))
+    root.end()
+    assert none_kept.names == ["part", "root"]
 
 
 def test_the_callers_decision_holds_when_it_sampled(none_kept: Kept) -> None:

@@ -93,7 +93,7 @@ class WorkerReport(_message.Message):
 
     @_builtins.property
     def start_seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Seconds that its start took by phase: fetch, import, load."""
+        """Seconds that its start took by phase: those of facet_worker_start_seconds."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:

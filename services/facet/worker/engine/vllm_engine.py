@@ -232,8 +232,10 @@ class VllmEngine:
         self._running += 1
         try:
             name = f"{generation_id}.{candidate}" if candidate else generation_id
-            async for step in self._steps(engine_input, params, name):
-                yield step
+            # Left to the collector, it would go on in the engine while its seat is given away.
+            async with aclosing(self._steps(engine_input, params, name)) as steps:
+                async for step in steps:
+                    yield step
         finally:
             self._running -= 1
 

@@ -155,7 +155,7 @@ class Run:
         render_seconds = time.monotonic() - began
         self._place.measures.rendered(render_seconds)
         candidates = max(1, request.generation_config.candidate_count)
-        self._output.begin(
+        await self._output.begin(
             prompt,
             [engine.decoder(request, prompt) for _ in range(candidates)],
             include_thoughts=request.generation_config.thinking.include_thoughts,

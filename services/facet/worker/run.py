@@ -68,13 +68,18 @@ class Run:
         """Whether the engine works on it, or was asked to."""
         return self._fan_out.is_in_engine
 
+    @property
+    def is_handed_back(self) -> bool:
+        """Whether it ended by HAND_BACK, and its lease holds."""
+        return self._reason == measures.HANDED_BACK and not self.log.lost.is_set()
+
     def idle_seconds(self) -> float:
         """Time since the engine last made progress on each candidate in it, else 0."""
         return self._fan_out.idle_seconds()
 
     def stop(self, reason: Stop) -> None:
-        """End it early; safe to repeat."""
-        if not self._stop.done():
+        """End it early; safe to repeat. Not once its end is on its way to the log."""
+        if not self._stop.done() and self._output.finished is None:
             self._stop.set_result(reason)
 
     async def execute(self) -> None:

@@ -141,7 +141,7 @@ class Run:
         output = self._output
         prompt = output.prompt if output.has_prompt else None
         self._attempt.end(
-            self._reason, finished=output.finished, prompt=prompt, response=self.log.response()
+            self._reason, finished=output.finished, prompt=prompt, response=self.log.response
         )
         with self._attempt.as_current():
             self._measure()

@@ -1,13 +1,14 @@
-"""Tasks in the background: kept running, and ended."""
+"""Tasks: kept running in the background, run together, and ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 import structlog
 
+_Answer = TypeVar("_Answer")
 RESTART_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -29,3 +30,12 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in ending:
         task.cancel()
     await asyncio.gather(*ending, return_exceptions=True)
+
+
+async def run_all(coroutines: Iterable[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:
+    """Run them at once; their answers in order. The first error ends the others and is raised."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await cancel_all(tasks)

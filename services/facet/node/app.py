@@ -69,7 +69,7 @@ async def _run(settings: NodeSettings, why: str) -> None:
     with state_dir.locked():
         state_dir.rotate_logs()
         redis = Redis(find_server(), state_dir)
-        if not await _has_weights(settings.profile, screen):
+        if not await _has_weights(settings, screen):
             return
         screen.say(f"{why}, engine {settings.engine}, logs {state_dir.logs}")
         node = Node(settings, state_dir, redis, screen, _announce)
@@ -78,9 +78,9 @@ async def _run(settings: NodeSettings, why: str) -> None:
         await node.run(stop)
 
 
-async def _has_weights(profile: str, screen: Screen) -> bool:
+async def _has_weights(settings: NodeSettings, screen: Screen) -> bool:
     """Fetch what is missing; False where a signal ended that. Errors: WeightsError."""
-    fetching = asyncio.create_task(fetch_weights(profile))
+    fetching = asyncio.create_task(fetch_weights(settings))
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, fetching.cancel)
     try:

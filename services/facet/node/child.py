@@ -6,24 +6,18 @@ command. A process of its own does it because code between fork and exec is not 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1
+from facet.core.parent_death import end_with_parent
 
 
 def main() -> None:
     """Arm the parent-death signal and execute the command."""
     parent_pid, command = int(sys.argv[1]), sys.argv[2:]
-    libc = ctypes.CDLL(None, use_errno=True)
     # SIGTERM, not SIGKILL: a worker takes its engine's processes with it only when it is asked.
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() != parent_pid:
-        # The node died before the signal was armed.
-        sys.exit(1)
+    end_with_parent(parent_pid, signal.SIGTERM)
     os.execvp(command[0], command)  # noqa: S606 - the node's own command line
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic_settings import SettingsConfigDict
 
 from facet.core.settings import WeightsSettings
-from facet.profiles.catalogue import PROFILES
+from facet.node.settings import NodeSettings
+from facet.profiles.catalogue import NANO_CPU, PROFILES
 from facet.weights.cached import default_cache
 from facet.weights.progress import shown
 from facet.weights.sources import Fetching, resolve_all
@@ -17,15 +18,17 @@ class _WorkerWeights(WeightsSettings):
     model_config = SettingsConfigDict(env_prefix="FACET_WORKER_", frozen=True, extra="ignore")
 
 
-async def fetch_weights(profile: str) -> None:
+async def fetch_weights(settings: NodeSettings) -> None:
     """Bring both checkpoints into the cache, where the workers find them. Errors: WeightsError.
 
-    Cancelling it ends a download at its next chunk; the next start goes on.
+    For the simulated engine, which reads none, only what is named is fetched. Cancelling it ends a
+    download at its next chunk; the next start goes on.
     """
     named = _WorkerWeights()
+    profile = NANO_CPU if settings.engine == "simulated" else PROFILES[settings.profile]
     fetching = Fetching(shown(), default_cache(named.weights_cache), named.offline)
     sources = (
-        named.weights or PROFILES[profile].target.source,
-        named.drafter_weights or PROFILES[profile].drafter.source,
+        named.weights or profile.target.source,
+        named.drafter_weights or profile.drafter.source,
     )
     await resolve_all(sources, fetching)

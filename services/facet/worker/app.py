@@ -96,7 +96,10 @@ async def serve(settings: WorkerSettings, card: ModelCard, store: Store) -> int:
         measures = Measures(settings.model, settings.pool)
         stack.enter_context(telling(settings.metrics_listen, readiness, measures))
         stack.push_async_callback(readiness.stop)
-        await readiness.start()
+        try:
+            await readiness.start()
+        except OSError as error:
+            sys.exit(f"settings: health_listen: {error}")
         fetching = asyncio.create_task(local_checkpoints(settings))
         stack.push_async_callback(cancel_all, (fetching,))
         with timed(measures, "fetch"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -144,9 +144,9 @@ class Attempt:
         *,
         finished: event_pb2.Finished | None,
         prompt: Prompt | None,
-        response: bytes = b"",
+        response: Callable[[], bytes],
     ) -> None:
-        """The attempt is over: `outcome` holds unless it failed. `response`: its logged events."""
+        """The attempt is over: `outcome` holds unless it failed. `response` gives its events."""
         outcome = self._outcome or outcome
         span = self._begun()
         if self.pace.first_at is not None:
@@ -158,7 +158,7 @@ class Attempt:
         if finished is not None:
             span.set_attributes(gen_ai.answer_attributes(finished))
         if self._tracing.records_content:
-            span.set_attributes(output_messages(response))
+            span.set_attributes(output_messages(response()))
         span.end()
         if prompt is not None and self.pace.first_at is not None:
             self._tell_timing(outcome, prompt)

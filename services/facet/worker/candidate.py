@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from facet.api.v1 import generation_pb2
 from facet.queue.id_words import LoggedIds
 from facet.worker.engine.port import Decoded, Decoder, EngineFinish, Step
@@ -34,16 +36,15 @@ class Candidate:
             return generation_pb2.FINISH_REASON_TOOL_CALLS
         return self._reason
 
-    def replay(self, logged: LoggedIds) -> list[Decoded]:
-        """Stand where the log stands; what each of the logged ids brought."""
+    def replay(self, logged: LoggedIds) -> Iterator[Decoded]:
+        """What each of the logged ids brought; it stands where the log stands after the last."""
         self.logged = tuple(logged.ids)
-        decoded = [self._push(token_id) for token_id in logged.ids]
+        yield from map(self._push, logged.ids)
         if logged.finish_reason:
             self.is_end_logged = True
             if not self.is_complete:
                 self._end_at(self._decoder.finish().stop_sequence)
             self._reason = generation_pb2.FinishReason.ValueType(logged.finish_reason)
-        return decoded
 
     def take(self, step: Step) -> tuple[list[Decoded], tuple[int, ...]]:
         """What a step brought, and its ids up to the candidate's end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
 
@@ -45,20 +46,21 @@ def continuation(
 async def behind(
     steps: AsyncGenerator[Step, None], ids: Sequence[int]
 ) -> AsyncGenerator[Step, None]:
-    """The steps of a repeated answer behind the ids that are logged.
+    """The steps of a repeated answer behind the ids that are logged; closing it closes `steps`.
 
     Errors: UnresumableError when it does not begin with them.
     """
     left = tuple(ids)
-    async for step in steps:
-        repeated, new = step.token_ids[: len(left)], step.token_ids[len(left) :]
-        if repeated != left[: len(repeated)]:
-            break
-        left = left[len(repeated) :]
-        if step.finish is not None and left:
-            break
-        if new or step.finish is not None:
-            yield replace(step, token_ids=new, logprobs=step.logprobs[len(repeated) :])
-    else:
-        return
+    async with aclosing(steps):
+        async for step in steps:
+            repeated, new = step.token_ids[: len(left)], step.token_ids[len(left) :]
+            if repeated != left[: len(repeated)]:
+                break
+            left = left[len(repeated) :]
+            if step.finish is not None and left:
+                break
+            if new or step.finish is not None:
+                yield replace(step, token_ids=new, logprobs=step.logprobs[len(repeated) :])
+        else:
+            return
     raise UnresumableError("its worker was lost, and the answer came out otherwise when repeated")

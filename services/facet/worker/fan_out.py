@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import aclosing
 
 from facet.api.v1 import generation_pb2
-from facet.core.tasks import cancel_all
+from facet.core.tasks import run_all
 from facet.worker.attempt import Attempt
 from facet.worker.candidate import Candidate
 from facet.worker.continuation import Continuation, behind
@@ -42,14 +41,9 @@ class FanOut:
         self, request: generation_pb2.GenerationRequest, output: Output, way: Continuation
     ) -> None:
         """Return when the output is complete. The first error ends all runs and is raised."""
-        runs = [
-            asyncio.create_task(self._run(candidate, request, output, way))
-            for candidate in output.unfinished()
-        ]
-        try:
-            await asyncio.gather(*runs)
-        finally:
-            await cancel_all(runs)
+        await run_all(
+            self._run(candidate, request, output, way) for candidate in output.unfinished()
+        )
 
     async def _run(
         self,

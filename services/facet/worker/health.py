@@ -7,6 +7,8 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from facet.core.listener import bind
+
 LIVENESS = "liveness"
 """Health service that says SERVING as long as the process answers, also while it drains."""
 
@@ -30,14 +32,14 @@ class Readiness:
         self.note = ""
 
     async def start(self) -> None:
-        """Serve health, not ready yet. Errors: RuntimeError when the address cannot be bound."""
+        """Serve health, not ready yet. Errors: OSError when the address cannot be bound."""
         await self.set(is_ready=False)
         if not self._listen:
             return
         await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         self._server = grpc.aio.server()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_insecure_port(self._listen)
+        bind(self._server, self._listen, None)
         await self._server.start()
 
     async def set(self, *, is_ready: bool) -> None:

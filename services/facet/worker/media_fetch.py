@@ -10,6 +10,7 @@ import structlog
 from facet.api.queue.v1 import envelope_pb2
 from facet.core.errors import MediaNotFoundError, StoreUnavailableError
 from facet.core.media_store import MediaStore
+from facet.core.tasks import run_all
 from facet.worker.engine.port import Medium
 
 _FIRST_PAUSE_SECONDS = 0.2
@@ -24,7 +25,7 @@ async def fetch_media(store: MediaStore, items: Iterable[envelope_pb2.MediaItem]
     While the store is away it tries again, without an end of its own: the caller is ended by the
     request's deadline, by a cancel or with its lease. Errors: MediaNotFoundError.
     """
-    return list(await asyncio.gather(*(_fetch(store, item) for item in items)))
+    return await run_all(_fetch(store, item) for item in items)
 
 
 async def _fetch(store: MediaStore, item: envelope_pb2.MediaItem) -> Medium:

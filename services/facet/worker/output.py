@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from facet.worker.log_writer import Ending, Entry, RunLog
 from facet.worker.usage import Tally
 
 _NOTHING = Entry(b"", 0)
+_REPLAYED_AT_ONCE = 64
+"""Ids, a few milliseconds: with thousands at once no other stream of the worker would go on."""
 
 
 class Output:
@@ -63,7 +66,7 @@ class Output:
         """The candidates that have not ended."""
         return [candidate for candidate in self._candidates if not candidate.is_complete]
 
-    def begin(
+    async def begin(
         self,
         prompt: Prompt,
         decoders: Sequence[Decoder],
@@ -85,7 +88,7 @@ class Output:
         logged = logged_ids(() if is_restart else self._claimed.token_ids, count)
         self._candidates = [Candidate(*each) for each in enumerate(decoders)]
         for candidate, ids in zip(self._candidates, logged, strict=True):
-            self._replay(candidate, ids)
+            await self._replay(candidate, ids)
 
     def announce(self, worker: str) -> None:
         """Log that this worker works on the request; once, a repeat does nothing."""
@@ -141,9 +144,11 @@ class Output:
         is_dead_letter = isinstance(error, DeadLetteredError)
         await self._end(finished, failure.SerializeToString(), is_dead_letter=is_dead_letter)
 
-    def _replay(self, candidate: Candidate, logged: LoggedIds) -> None:
-        for decoded in candidate.replay(logged):
+    async def _replay(self, candidate: Candidate, logged: LoggedIds) -> None:
+        for count, decoded in enumerate(candidate.replay(logged), start=1):
             self._events.replay(decoded, candidate.index)
+            if count % _REPLAYED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def _reason(self, candidate: Candidate) -> generation_pb2.FinishReason.ValueType:
         place = self._events.places[candidate.index]

@@ -49,6 +49,9 @@ class Reporter:
         self._profile = profile
         self._started_seconds = time.time()
         self._speculation = speculation
+        # One call at a time: none may arrive after one that was made later.
+        self._calling = asyncio.Lock()
+        self._is_retired = False
         self.is_draining = False
         self.drain_asked = asyncio.Event()
 
@@ -59,7 +62,21 @@ class Reporter:
             await asyncio.sleep(_PERIOD_SECONDS)
 
     async def report(self) -> None:
-        """Report once."""
+        """Report once, unless it is retired."""
+        async with self._calling:
+            if not self._is_retired:
+                await self._report()
+
+    async def retire(self) -> None:
+        """Withdraw the report for good; when the store is away it lapses by itself."""
+        async with self._calling:
+            self._is_retired = True
+            try:
+                await self._queue.retire(self._worker)
+            except StoreUnavailableError as error:
+                _log.warning("retire.store_away", cause=repr(error.__cause__))
+
+    async def _report(self) -> None:
         report = log_pb2.WorkerReport(
             name=self._worker,
             model=self._model,
@@ -90,10 +107,3 @@ class Reporter:
                 self.drain_asked.set()
         except StoreUnavailableError as error:
             _log.debug("report.store_away", cause=repr(error.__cause__))
-
-    async def retire(self) -> None:
-        """Withdraw the report; when the store is away it lapses by itself."""
-        try:
-            await self._queue.retire(self._worker)
-        except StoreUnavailableError as error:
-            _log.warning("retire.store_away", cause=repr(error.__cause__))

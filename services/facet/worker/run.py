@@ -68,13 +68,18 @@ class Run:
         """Whether the engine works on it, or was asked to."""
         return self._fan_out.is_in_engine
 
+    @property
+    def is_handed_back(self) -> bool:
+        """Whether it ended by HAND_BACK, and its lease holds."""
+        return self._reason == measures.HANDED_BACK and not self.log.lost.is_set()
+
     def idle_seconds(self) -> float:
         """Time since the engine last made progress on each candidate in it, else 0."""
         return self._fan_out.idle_seconds()
 
     def stop(self, reason: Stop) -> None:
-        """End it early; safe to repeat."""
-        if not self._stop.done():
+        """End it early; safe to repeat. Not once its end is on its way to the log."""
+        if not self._stop.done() and self._output.finished is None:
             self._stop.set_result(reason)
 
     async def execute(self) -> None:
@@ -136,7 +141,7 @@ class Run:
         output = self._output
         prompt = output.prompt if output.has_prompt else None
         self._attempt.end(
-            self._reason, finished=output.finished, prompt=prompt, response=self.log.response()
+            self._reason, finished=output.finished, prompt=prompt, response=self.log.response
         )
         with self._attempt.as_current():
             self._measure()
@@ -155,7 +160,7 @@ class Run:
         render_seconds = time.monotonic() - began
         self._place.measures.rendered(render_seconds)
         candidates = max(1, request.generation_config.candidate_count)
-        self._output.begin(
+        await self._output.begin(
             prompt,
             [engine.decoder(request, prompt) for _ in range(candidates)],
             include_thoughts=request.generation_config.thinking.include_thoughts,

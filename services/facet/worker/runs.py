@@ -71,33 +71,34 @@ class Runs:
     async def drain(self, seconds: float) -> None:
         """Let runs in the engine finish within the bound, hand the others back."""
         held = len(self._tasks)
-        waiting = [run for run in self._tasks if not run.is_in_engine]
-        await self._hand_back(waiting)
+        handed_back = await self._hand_back(run for run in self._tasks if not run.is_in_engine)
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=seconds)
-        left = list(self._tasks)
-        await self._hand_back(left)
-        handed_back = len(waiting) + len(left)
+        handed_back += await self._hand_back(self._tasks)
         self._place.measures.drained(finished=held - handed_back, handed_back=handed_back)
 
     async def abandon(self) -> None:
         """End what is left without a word to the store: the leases lapse."""
         await cancel_all(self._tasks.values())
 
-    async def _hand_back(self, runs: Iterable[Run]) -> None:
+    async def _hand_back(self, runs: Iterable[Run]) -> int:
+        """Return when all of them have ended; how many did not reach their own end."""
         stopping = {run: self._tasks[run] for run in runs}
         if not stopping:
-            return
+            return 0
         for run in stopping:
             run.stop(Stop.HAND_BACK)
         await asyncio.wait(stopping.values())
-        leases = [run.claimed.lease for run in stopping if not run.log.lost.is_set()]
+        leases = [run.claimed.lease for run in stopping if run.is_handed_back]
+        if not leases:
+            return 0
         _log.info("runs.handed_back", requests=len(leases))
         # The store may be away: then the leases lapse by themselves.
         try:
             await self._queue.hand_back(leases)
         except StoreUnavailableError as error:
             _log.warning("runs.hand_back_failed", cause=repr(error.__cause__))
+        return len(leases)
 
     async def _supervise(self, run: Run) -> None:
         try:

@@ -95,3 +95,18 @@ async def test_one_line_says_why_when_the_hub_refuses(
     (line,) = node.errors.splitlines()
     assert line.startswith("facet node: google/nano-target: ")
     assert "HF_TOKEN" in line
+
+
+async def test_nothing_is_fetched_when_the_engine_of_a_large_model_is_simulated(
+    start_node: Callable[..., RunningNode], tmp_path: Path
+) -> None:
+    node = start_node(
+        FACET_NODE_PROFILE="bf16",
+        FACET_WORKER_OFFLINE="1",
+        FACET_WORKER_WEIGHTS_CACHE=str(tmp_path / "cache"),
+    )
+
+    async with facet.AsyncClient(node.address()) as client:
+        generation = await client.generate("hello", max_output_tokens=4)
+
+    assert generation.usage.output_tokens == 4

@@ -338,7 +338,12 @@ async def test_the_worker_stays_alive_and_is_not_ready_when_an_operator_drains_i
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"), [({"max_sequences": 0}, "max_sequences"), ({"model": "none"}, "'none'")]
+    ("settings", "named"),
+    [
+        ({"max_sequences": 0}, "max_sequences"),
+        ({"model": "none"}, "'none'"),
+        ({"health_listen": "203.0.113.7:1"}, "health_listen: cannot listen on 203.0.113.7:1"),
+    ],
 )
 async def test_the_worker_refuses_to_start_when_a_setting_is_wrong(
     start_worker: Start, settings: dict[str, object], named: str

@@ -126,3 +126,20 @@ async def test_only_what_is_new_comes_when_an_answer_is_repeated(
 async def test_repeat_is_refused_when_it_comes_out_otherwise(made: Sequence[Step]) -> None:
     with pytest.raises(UnresumableError):
         assert [step async for step in behind(steps(*made), (1, 2))] == []
+
+
+async def test_the_engine_has_let_go_when_a_repeated_answer_is_closed() -> None:
+    ended: list[str] = []
+
+    async def engine() -> AsyncGenerator[Step, None]:
+        try:
+            yield Step((1,))
+            yield Step((2,))
+        finally:
+            await asyncio.sleep(0)
+            ended.append("engine")
+
+    repeated = behind(engine(), ())
+    await anext(repeated)
+    await repeated.aclose()
+    assert ended == ["engine"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
+from facet.core.tasks import cancel_all
+from facet.queue.memory_queue import MemoryQueue
 from facet.worker.measures import Measures
 from facet.worker.reporter import Reporter
 from facet.worker.runs import Runs
@@ -39,6 +43,40 @@ async def test_nothing_is_reported_any_more_when_the_worker_retired() -> None:
         assert await bench.queue.reports() == []
         assert not await bench.queue.drain_worker("w")
     finally:
+        await bench.close()
+
+
+class _SlowReports(MemoryQueue):
+    """A report takes effect when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def report(self, worker: str, report: bytes) -> bool:
+        """See `Consumer.report`."""
+        self.is_asked.set()
+        await self.answers.wait()
+        return await super().report(worker, report)
+
+
+async def test_no_report_is_left_when_one_was_under_way_as_the_worker_retired() -> None:
+    queue = _SlowReports()
+    bench = Bench(queue=queue)
+    runs = Runs(queue, bench.writer, bench.place)
+    reporter = Reporter(queue, bench.engine, runs, worker="w", model="nano")
+    reporting = asyncio.create_task(reporter.run())
+    try:
+        await asyncio.wait_for(queue.is_asked.wait(), 5)
+        retiring = asyncio.create_task(reporter.retire())
+        await asyncio.sleep(0)
+        queue.answers.set()
+        await asyncio.wait_for(retiring, 5)
+        await reporter.report()
+        assert await queue.reports() == []
+    finally:
+        await cancel_all((reporting,))
         await bench.close()
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from facet.core.media_store import MediaStore
-from facet.queue.values import Lease, State, Verdict
+from facet.core.telemetry import worker_metrics
+from facet.queue.memory_queue import MemoryQueue
+from facet.queue.values import Append, Finish, Lease, State, Verdict, WriteResult
 from facet.worker import runs as runs_module
 from facet.worker.engine.port import EngineDeadError
 from facet.worker.log_writer import RunLog
+from facet.worker.measures import Measures
 from facet.worker.runs import Runs, account
 from tests.unit.worker.scripted import (
     TENANT,
@@ -94,6 +98,48 @@ async def test_runs_are_handed_back_with_all_their_events_when_the_drain_bound_p
         status = await bench.queue.status("g", TENANT)
         assert (status.state, status.deaths) == (State.WAITING, 0)
         assert len((await claim(bench.queue, "m")).token_ids) == 5
+
+
+class _SlowEnds(MemoryQueue):
+    """Answers the write of a terminal event when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_ending = asyncio.Event()
+        self.answers = asyncio.Event()
+
+    async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
+        """See `Consumer.write`."""
+        if any(isinstance(write, Finish) for write in writes):
+            self.is_ending.set()
+            await self.answers.wait()
+        return await super().write(writes)
+
+
+async def test_a_run_counts_as_finished_when_its_end_is_being_logged_at_the_drain() -> None:
+    queue = _SlowEnds()
+    bench = Bench(queue=queue)
+    place = replace(bench.place, measures=Measures("nano", "slow-ends"))
+    runs = Runs(queue, bench.writer, place)
+    try:
+        await start(runs, bench)
+        engine_of(bench).allow(1_000)
+        await asyncio.wait_for(queue.is_ending.wait(), 5)
+        draining = asyncio.create_task(runs.drain(0))
+        await asyncio.sleep(0)
+        queue.answers.set()
+        await asyncio.wait_for(draining, 5)
+    finally:
+        await bench.close()
+    assert (await queue.status("g", TENANT)).state is State.ENDED
+    counted = {
+        (sample.labels.get("reason"), sample.labels.get("result"))
+        for metric in (worker_metrics.ATTEMPTS, worker_metrics.DRAINED)
+        for family in metric.collect()
+        for sample in family.samples
+        if sample.labels["pool"] == "slow-ends" and sample.name.endswith("_total") and sample.value
+    }
+    assert counted == {("OK", None), (None, "finished")}
 
 
 async def test_the_death_of_the_engine_is_told_and_nothing_is_ended() -> None:

@@ -12,6 +12,9 @@ from vllm.parser.gemma4 import Gemma4Parser
 
 from facet.worker.engine.port import CallPiece, Piece, TextPiece, ThoughtPiece
 
+_PRIMER_IDS = 16
+"""Of the prompt's end; a character has four bytes at most, of an id each."""
+
 _INVALID_PREFIX = "Invalid prefix encountered"
 
 _log = structlog.get_logger(__name__)
@@ -20,13 +23,15 @@ _log = structlog.get_logger(__name__)
 class StreamDetokenizer:
     """Incremental text of ids after a prompt, special tokens included.
 
-    `tokenizer` is a `tokenizers.Tokenizer`. The stream is primed with the prompt, because the text
-    of an id may depend on the one before it.
+    `tokenizer` is a `tokenizers.Tokenizer`. The stream is primed with the end of the prompt,
+    because the text of an id may depend on the one before it; it decodes all that it is primed
+    with, for a prompt of 128k tokens 110 ms, while all other streams wait.
     """
 
     def __init__(self, tokenizer: Any, prompt_ids: Sequence[int]) -> None:
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(ids=list(prompt_ids), skip_special_tokens=False)
+        primer = list(prompt_ids[-_PRIMER_IDS:])
+        self._stream = DecodeStream(ids=primer, skip_special_tokens=False)
 
     def push(self, token_id: int) -> str:
         """See `Detokenizer.push`."""

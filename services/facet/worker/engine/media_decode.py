@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facet.core.errors import MediaUndecodableError
+from facet.core.tasks import run_all
 from facet.worker.engine.media_audio import decode_audio
 from facet.worker.engine.media_image import decode_image
 from facet.worker.engine.media_limits import MediaLimitError
@@ -40,17 +41,14 @@ class MediaDecoder:
     async def decode(self, media: Sequence[Medium], paths: Sequence[str]) -> list[DecodedMedium]:
         """Decode all media of a request; `paths` name their parts.
 
-        Errors: MediaUndecodableError, naming the part.
+        Errors: MediaUndecodableError, naming the part; what waits for a thread is dropped then.
         """
         loop = asyncio.get_running_loop()
-        return list(
-            await asyncio.gather(
-                *(
-                    loop.run_in_executor(self._pool, self._decode_one, medium, path)
-                    for medium, path in zip(media, paths, strict=True)
-                )
-            )
-        )
+
+        async def decode_one(medium: Medium, path: str) -> DecodedMedium:
+            return await loop.run_in_executor(self._pool, self._decode_one, medium, path)
+
+        return await run_all(decode_one(*each) for each in zip(media, paths, strict=True))
 
     def close(self) -> None:
         """Let the threads end; what they decode is not waited for."""

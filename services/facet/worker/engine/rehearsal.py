@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from facet.api.v1 import content_pb2, generation_pb2
-from facet.core.tasks import cancel_all
+from facet.core.tasks import run_all
 
 MAX_OUTPUT_TOKENS = 48
 
@@ -39,11 +38,4 @@ async def rehearsing(
 
     Errors: those of `answer`, the first one.
     """
-    tasks = [
-        asyncio.create_task(answer(f"rehearsal-{index}", request))
-        for index, request in enumerate(requests())
-    ]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        await cancel_all(tasks)
+    await run_all(answer(f"rehearsal-{index}", request) for index, request in enumerate(requests()))

@@ -22,6 +22,7 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.multimodal.encoder_budget import get_mm_max_toks_per_item
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.usage.usage_lib import UsageContext
+from vllm.utils.network_utils import close_sockets
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError as VllmEngineDeadError
 from vllm.v1.engine.exceptions import EngineGenerateError
@@ -140,6 +141,7 @@ class VllmEngine:
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             await asyncio.to_thread(loaded.llm.shutdown, _SHUTDOWN_SECONDS)
+            _close_sockets(loaded.llm.engine_core.resources)
 
     async def check(self) -> None:
         """See `Engine.check`."""
@@ -232,8 +234,10 @@ class VllmEngine:
         self._running += 1
         try:
             name = f"{generation_id}.{candidate}" if candidate else generation_id
-            async for step in self._steps(engine_input, params, name):
-                yield step
+            # Left to the collector, it would go on in the engine while its seat is given away.
+            async with aclosing(self._steps(engine_input, params, name)) as steps:
+                async for step in steps:
+                    yield step
         finally:
             self._running -= 1
 
@@ -306,6 +310,13 @@ class VllmEngine:
             # cancelled between the two would break the next one with the same medium.
             mm_processor_cache_gb=0,
         )
+
+
+def _close_sockets(resources: Any) -> None:
+    """What vLLM's shutdown leaves to the collector: the context of its client's sockets."""
+    # An open one would block the end of the context.
+    close_sockets((resources.input_socket, resources.output_socket))
+    resources.ctx.term()
 
 
 def _tokens_per_item(model_config: Any) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ import soundfile
 from PIL import Image
 
 from facet.core.errors import MediaUndecodableError
-from facet.worker.engine import media_audio, media_video
+from facet.worker.engine import media_audio, media_decode, media_video
 from facet.worker.engine.media_decode import DecodedMedium, MediaDecoder
 from facet.worker.engine.port import Medium
 
@@ -223,3 +223,29 @@ async def test_decoding_ends_near_the_time_limit_when_an_image_has_endless_passe
     began = time.monotonic()
     assert "too long" in await refusal("image/jpeg", data, time_limit_seconds=0.3)
     assert time.monotonic() - began < 5
+
+
+async def test_media_of_a_refused_request_are_not_decoded_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others wait for the same threads."""
+    begun: list[bytes] = []
+
+    def slowly(kind: str, data: bytes, deadline: float) -> DecodedMedium:
+        begun.append(data)
+        time.sleep(0.05)
+        if data == b"broken":
+            raise ValueError
+        return DecodedMedium(kind, data, "")
+
+    monkeypatch.setattr(media_decode, "_decode", slowly)
+    media = [Medium("image/png", b"", data) for data in (b"broken", *[b"whole"] * 20, b"other")]
+    decoder = MediaDecoder(threads=1)
+    try:
+        with pytest.raises(MediaUndecodableError):
+            await decoder.decode(media[:-1], [PATH] * 21)
+        await decoder.decode(media[-1:], [PATH])
+    finally:
+        decoder.close()
+    # The thread takes the next one before it can be told.
+    assert begun in ([b"broken", b"other"], [b"broken", b"whole", b"other"])

@@ -45,8 +45,6 @@ local function write(at)
     return 1, 0
   end
   record.logged = logged
-  -- A server without memory lets a script go on that has freed some.
-  if kind ~= 'append' then redis.call('ZREM', leases_key, id) end
   if ARGV[at + 14] == '1' then
     redis.call('UNLINK', ids_key(id))
     record.tokens, record.claim_tokens, record.fp = 0, 0, ''
@@ -69,6 +67,19 @@ local function write(at)
   return 0, record.next
 end
 
+-- A server without memory lets a script go on that has freed some: what ends does, also behind
+-- appends, which would be refused. A lease that holds on is put back.
+local function make_room()
+  for at = FIRST, #ARGV, WIDTH do
+    local id = ARGV[at]
+    if ARGV[at + 10] ~= 'append' and holds(read_record(id), ARGV[at + 1], ARGV[at + 2]) then
+      redis.call('ZREM', leases_key, id)
+      return
+    end
+  end
+end
+
+make_room()
 local reply = {}
 for at = FIRST, #ARGV, WIDTH do
   local verdict, offset = write(at)

@@ -67,20 +67,14 @@ local function write(at)
   return 0, record.next
 end
 
--- A server without memory lets a script go on that has freed some: what ends does, also behind
--- appends, which would be refused. A lease that holds on is put back.
-local function make_room()
-  for at = FIRST, #ARGV, WIDTH do
-    local id = ARGV[at]
-    if ARGV[at + 10] ~= 'append' and holds(read_record(id), ARGV[at + 1], ARGV[at + 2]) then
-      redis.call('ZREM', leases_key, id)
-      return
-    end
+local reply = {}
+-- Ends free memory, also behind appends, which alone are refused.
+for at = FIRST, #ARGV, WIDTH do
+  if ARGV[at + 10] ~= 'append' then
+    pass_without_memory()
+    break
   end
 end
-
-make_room()
-local reply = {}
 for at = FIRST, #ARGV, WIDTH do
   local verdict, offset = write(at)
   reply[#reply + 1] = verdict

@@ -59,11 +59,7 @@ def test_values_are_refused_when_a_request_holds_too_many_in_all() -> None:
 
 
 def test_little_is_held_when_a_list_is_long() -> None:
-    long = Struct()
-    long["list"] = [True]
-    values = long.fields["list"].list_value.values
-    for _ in range(18):
-        values.extend(values)
+    long = struct_of(list=[True] * 200_000)
     assert peak_bytes(answered(long, Struct())) < PEAK_BYTES
 
 

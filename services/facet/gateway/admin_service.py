@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -10,7 +10,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from facet.api.queue.v1.log_pb2 import WorkerReport
 from facet.api.v1.admin_service_pb2 import (
-    DeadLetter,
     DeleteTenantDataRequest,
     DeleteTenantDataResponse,
     DiscardDeadLettersRequest,
@@ -44,15 +43,14 @@ from facet.core.media_store import MediaStore
 from facet.gateway import admin_views
 from facet.gateway.calls import Call, Streamed, Unary
 from facet.gateway.erasure import Eraser
+from facet.gateway.listing import dead_letters, page_size
+from facet.gateway.log_pages import log_entries
 from facet.queue.generation_id import is_generation_id
 from facet.queue.limits import MAX_BATCH
 from facet.queue.port import Observer, Operator, Producer, Reader
-from facet.queue.values import LogEntry
 from facet.queue.views import Inspection
 
 SERVICE = "facet.v1.AdminService"
-DEFAULT_PAGE = 50
-MAX_PAGE = 1000
 MAX_IDS = 100
 USAGE_PAGE = 500
 EVER_MS = 1 << 62
@@ -127,7 +125,9 @@ class AdminService:
         """One request of any tenant. Errors: GenerationNotFoundError, StoreUnavailableError."""
         model, inspection = await self._find(request.generation_id)
         response = admin_views.inspection(model, inspection)
-        async for entry in _log_of(self._queues[model], inspection):
+        # As far as it went when the request was inspected.
+        end = inspection.status.next_offset
+        async for entry in log_entries(self._queues[model], request.generation_id, end):
             admin_views.add_log_entry(response, entry)
         return response
 
@@ -135,22 +135,13 @@ class AdminService:
         self, request: ListDeadLettersRequest, call: Call
     ) -> ListDeadLettersResponse:
         """A page. Errors: InvalidRequestError, ModelNotFoundError, StoreUnavailableError."""
-        models = self._models(request.model)
-        size = _page_size(request.page_size)
-        model, page = _place(request.page_token, models)
-        letters: list[DeadLetter] = []
-        while len(letters) < size:
-            found = await self._queues[model].dead_letters(
-                page=page, limit=min(size - len(letters), MAX_BATCH)
-            )
-            letters += [admin_views.dead_letter(model, letter) for letter in found.letters]
-            page = found.next_page
-            if not page:
-                after = models[models.index(model) + 1 :]
-                if not after:
-                    return ListDeadLettersResponse(dead_letters=letters)
-                model = after[0]
-        return ListDeadLettersResponse(dead_letters=letters, next_page_token=f"{model}:{page}")
+        queues = {model: self._queues[model] for model in self._models(request.model)}
+        size = page_size(request.page_size)
+        letters, following = await dead_letters(queues, token=request.page_token, size=size)
+        return ListDeadLettersResponse(
+            dead_letters=[admin_views.dead_letter(model, letter) for model, letter in letters],
+            next_page_token=following,
+        )
 
     async def redrive(
         self, request: RedriveDeadLettersRequest, call: Call
@@ -237,7 +228,7 @@ class AdminService:
 
     async def list_audit(self, request: ListAuditRequest, call: Call) -> ListAuditResponse:
         """The latest actions on all queues. Errors: InvalidRequestError, StoreUnavailableError."""
-        size = _page_size(request.page_size)
+        size = page_size(request.page_size)
         entries = [
             (model, entry)
             for model, queue in self._queues.items()
@@ -291,36 +282,6 @@ class AdminService:
 
 async def _reports(queue: AdminQueue) -> list[WorkerReport]:
     return [WorkerReport.FromString(report) for report in await queue.reports()]
-
-
-async def _log_of(queue: AdminQueue, inspection: Inspection) -> AsyncIterator[LogEntry]:
-    """The log as far as it went when the request was inspected."""
-    generation_id, offset = inspection.status.generation_id, 0
-    while offset < inspection.status.next_offset:
-        read = await queue.read({generation_id: offset}, limit=MAX_BATCH)
-        entries = read.get(generation_id, [])
-        if not entries:
-            # It was deleted, or begun anew, meanwhile.
-            return
-        for entry in entries:
-            yield entry
-        offset = entries[-1].first_offset + entries[-1].event_count
-
-
-def _page_size(asked: int) -> int:
-    if asked > MAX_PAGE:
-        raise InvalidRequestError.of("page_size", f"is at most {MAX_PAGE}")
-    return asked or DEFAULT_PAGE
-
-
-def _place(page_token: str, models: Sequence[str]) -> tuple[str, str]:
-    """Model and page of the queue where a listing goes on."""
-    if not page_token:
-        return models[0], ""
-    model, colon, page = page_token.rpartition(":")
-    if not colon or model not in models:
-        raise InvalidRequestError.of("page_token", "is not from an earlier answer")
-    return model, page
 
 
 def _milliseconds(field: str, timestamp: Timestamp) -> int:

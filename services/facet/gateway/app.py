@@ -7,12 +7,10 @@ import gc
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
 
 import grpc
 import structlog
@@ -31,7 +29,7 @@ from facet.core.telemetry.store_metrics import STORE
 from facet.core.telemetry.tracing import UNTRACED, Tracing, tracing
 from facet.gateway.admin_server import check_admin_listener, serving_admin
 from facet.gateway.authentication import choose_authenticator, token_authenticator
-from facet.gateway.authenticator import Authenticator, is_loopback
+from facet.gateway.authenticator import Authenticator
 from facet.gateway.calls import service_handler
 from facet.gateway.catalogue import Catalogue, Route, cards_of
 from facet.gateway.drain import drain
@@ -51,6 +49,7 @@ from facet.gateway.processes import StartError, follow_supervisor
 from facet.gateway.queues import connect_queues
 from facet.gateway.server import create_server, server_options
 from facet.gateway.settings import GatewaySettings
+from facet.gateway.startup import announce, first_fault, refuse, warn_of_plaintext
 from facet.gateway.supervised import supervise
 from facet.gateway.telling import telling
 from facet.gateway.tenants import Tenants
@@ -110,12 +109,12 @@ def main() -> None:
         store = settings.store()
         tenants = Tenants(settings.tenants_file)
     except ValidationError as error:
-        _refuse(_first_fault(error))
+        refuse(first_fault(error))
     except (ValueError, OSError) as error:
-        _refuse(str(error))
+        refuse(str(error))
     configure_logs(settings.log_level, service="gateway")
     _log.info("settings", **settings.effective())
-    _warn_of_plaintext(settings)
+    warn_of_plaintext(settings)
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -147,47 +146,48 @@ async def _serve(
             )
         )
         gateway = compose(settings, queues, media, authenticator, tenants, traced=traced)
+        by_model = {card.name: queue for card, queue in queues}
         try:
-            health_address = await stack.enter_async_context(
-                serving_health(settings.health_listen, gateway.health)
-            )
-            http_address = await stack.enter_async_context(
-                serving_http_health(settings.http_health_listen, gateway.health)
-            )
-            address = await stack.enter_async_context(running(gateway))
-            by_model = {card.name: queue for card, queue in queues}
-            metrics_address = await stack.enter_async_context(
-                telling(
-                    settings.metrics_listen,
-                    registry_of(GATEWAY, STORE),
-                    by_model,
-                    is_serving=lambda: gateway.health.is_serving,
-                )
-            )
-            admin_address = await stack.enter_async_context(
-                serving_admin(
-                    settings.admin_listen, by_model, authenticator, media, settings.certificates()
-                )
-            )
+            addresses = await _listen(gateway, by_model, media, stack)
         except (OSError, ValueError) as error:
-            _refuse(str(error))
-        addresses = {
-            "listen": address,
-            "admin_listen": admin_address,
-            "health_listen": health_address,
-            "http_health_listen": http_address,
-            "metrics_listen": metrics_address,
-        }
-        _announce(settings, addresses)
+            refuse(str(error))
+        announce(settings, addresses)
         await stopped.wait()
         await gateway.drain()
 
 
+async def _listen(
+    gateway: Gateway, queues: Mapping[str, Queue], media: MediaStore, stack: AsyncExitStack
+) -> dict[str, str]:
+    """Serve until the stack is closed; the addresses by the settings' names."""
+    settings, health = gateway.settings, gateway.health
+    # Probes are answered before callers are.
+    listeners = {
+        "health_listen": serving_health(settings.health_listen, health),
+        "http_health_listen": serving_http_health(settings.http_health_listen, health),
+        "listen": running(gateway),
+        "metrics_listen": telling(
+            settings.metrics_listen,
+            registry_of(GATEWAY, STORE),
+            queues,
+            is_serving=lambda: health.is_serving,
+        ),
+        "admin_listen": serving_admin(
+            settings.admin_listen,
+            queues,
+            gateway.authenticator,
+            media,
+            settings.certificates(),
+        ),
+    }
+    return {name: await stack.enter_async_context(listener) for name, listener in listeners.items()}
+
+
 async def _supervise(settings: GatewaySettings, cards: Sequence[ModelCard], store: Store) -> None:
     try:
-        await supervise(settings, cards, store, _stop_signal(), partial(_announce, settings))
+        await supervise(settings, cards, store, _stop_signal(), partial(announce, settings))
     except (OSError, StartError) as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 def _stop_signal() -> asyncio.Event:
@@ -303,45 +303,3 @@ def _trimmer(route: Route, settings: GatewaySettings) -> UsageTrimmer:
         life_seconds=settings.usage_retention_seconds,
         most=settings.max_usage_records,
     )
-
-
-def _warn_of_plaintext(settings: GatewaySettings) -> None:
-    listens = [
-        listen
-        for listen in (settings.listen, settings.admin_listen)
-        if listen and not is_loopback(listen)
-    ]
-    if listens and settings.certificates() is None:
-        _log.warning(
-            "API keys and prompts cross the network unencrypted: set "
-            "FACET_GATEWAY_TLS_CERTIFICATE_FILE and FACET_GATEWAY_TLS_KEY_FILE",
-            listens=listens,
-        )
-
-
-def _announce(settings: GatewaySettings, addresses: Mapping[str, str]) -> None:
-    """Tell where each listener is, by the name of its setting."""
-    address, admin = addresses["listen"], addresses["admin_listen"]
-    if settings.address_file is not None:
-        path = settings.address_file
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_text(f"{address}\n{admin}\n" if admin else address, encoding="utf-8")
-        draft.replace(path)
-    more = "".join(
-        f" {name.removesuffix('_listen').replace('_', '-')}={where}"
-        for name, where in addresses.items()
-        if where and name != "listen"
-    )
-    sys.stdout.write(f"READY grpc={address}{more}\n")
-    sys.stdout.flush()
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    name = "_".join(str(part) for part in fault["loc"]).upper()
-    return f"FACET_GATEWAY_{name}: {fault['msg']}"
-
-
-def _refuse(reason: str) -> NoReturn:
-    sys.stderr.write(f"facet gateway: {reason}\n")
-    raise SystemExit(2)

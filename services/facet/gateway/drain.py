@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import grpc
 import structlog
@@ -48,6 +49,9 @@ async def drain(
                 await open_calls.idle()
         except TimeoutError:
             _log.warning("calls were cut off", seconds=LAST_WORDS_SECONDS)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_SECONDS):
+            await health.told()
     # What is left, watchers of the health, would otherwise hold the server for the whole bound.
     await server.stop(None)
     await stopping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 
@@ -25,7 +24,6 @@ from facet.api.v1.inference_service_pb2 import (
 from facet.core.errors import (
     GenerationNotFoundError,
     GenerationRunsError,
-    InvalidRequestError,
     StoreUnavailableError,
 )
 from facet.gateway.calls import Call, Streamed, Unary
@@ -33,19 +31,17 @@ from facet.gateway.catalogue import Catalogue, Route
 from facet.gateway.erasure import Eraser
 from facet.gateway.folding import AnswerFold
 from facet.gateway.intake import Intake
-from facet.gateway.listing import newest
+from facet.gateway.listing import newest, page_size
+from facet.gateway.log_pages import log_entries
 from facet.gateway.measures import measured
 from facet.gateway.open_calls import OpenCalls
 from facet.queue.generation_id import is_generation_id
 from facet.queue.values import State
 from facet.queue.views import Status
 
-DEFAULT_PAGE = 50
-MAX_PAGE = 1000
 MAX_WAIT_SECONDS = 60.0
 # Before a call's deadline, so that the state gets there in time.
 ANSWER_SECONDS = 0.5
-ENTRIES_PER_READ = 64
 
 _STATES = {
     State.WAITING: GenerationState.GENERATION_STATE_QUEUED,
@@ -65,7 +61,11 @@ async def find(catalogue: Catalogue, generation_id: str, tenant: str) -> tuple[R
                 return route, await route.queue.status(generation_id, tenant)
             except GenerationNotFoundError:
                 continue
-    raise GenerationNotFoundError(
+    raise _not_found(generation_id)
+
+
+def _not_found(generation_id: str) -> GenerationNotFoundError:
+    return GenerationNotFoundError(
         "there is no such generation", metadata={"generation_id": generation_id}
     )
 
@@ -126,7 +126,7 @@ class Generations:
                 status = await route.queue.status(request.generation_id, call.tenant)
             generation = generation_of(status)
             if status.state is State.ENDED and not status.failure:
-                generation.response.CopyFrom(await _answer(route, request.generation_id))
+                generation.response.CopyFrom(await _answer(route, status))
             if status.state is State.ENDED and status.is_fleeting:
                 name, tenant = request.generation_id, call.tenant
                 call.after_answer(lambda: self._eraser.erase_soon(route, name, tenant))
@@ -137,12 +137,9 @@ class Generations:
 
         Errors: InvalidRequestError, StoreUnavailableError.
         """
-        if request.page_size > MAX_PAGE:
-            raise InvalidRequestError.of("page_size", f"is at most {MAX_PAGE}")
+        size = page_size(request.page_size)
         queues = [route.queue for route in self._catalogue.routes]
-        page = await newest(
-            queues, call.tenant, token=request.page_token, size=request.page_size or DEFAULT_PAGE
-        )
+        page = await newest(queues, call.tenant, token=request.page_token, size=size)
         return ListGenerationsResponse(
             generations=map(generation_of, page.generations), next_page_token=page.next_page
         )
@@ -181,19 +178,16 @@ async def _wait_for_end(route: Route, status: Status, seconds: float) -> None:
                 return
 
 
-async def _answer(route: Route, generation_id: str) -> GenerateContentResponse:
+async def _answer(route: Route, status: Status) -> GenerateContentResponse:
     fold = AnswerFold(include_thoughts=True)
-    offset = 0
-    while True:
-        news = await route.queue.read({generation_id: offset}, limit=ENTRIES_PER_READ)
-        entries = news.get(generation_id, [])
-        for entry in entries:
-            fold.add(StreamGenerateContentResponse.FromString(entry.response).events)
-            offset = entry.first_offset + entry.event_count
-        if not entries or entries[-1].is_terminal:
-            return fold.to_response(generation_id, route.card.name)
-        # Long logs are folded in steps, so that other calls go on meanwhile.
-        await asyncio.sleep(0)
+    is_whole = False
+    async for entry in log_entries(route.queue, status.generation_id, status.next_offset):
+        fold.add(StreamGenerateContentResponse.FromString(entry.response).events)
+        is_whole = entry.is_terminal
+    if not is_whole:
+        # It was deleted, or redriven, since its state was read.
+        raise _not_found(status.generation_id)
+    return fold.to_response(status.generation_id, route.card.name)
 
 
 def generation_of(status: Status) -> Generation:

@@ -44,6 +44,9 @@ class HealthService:
         self._is_draining = False
         self._changed = asyncio.Event()
         self._watchers = 0
+        # By watcher: what will tell of the end of the state that it was sent.
+        self._told: dict[object, asyncio.Event | None] = {}
+        self._progress = asyncio.Event()
 
     @property
     def is_serving(self) -> bool:
@@ -63,6 +66,12 @@ class HealthService:
         """Announce NOT_SERVING for good."""
         self._is_draining = True
         self.set_serving(False)
+
+    async def told(self) -> None:
+        """Return when all watchers were sent the present state; never while one stalls."""
+        while any(told is not self._changed for told in self._told.values()):
+            self._progress.clear()
+            await self._progress.wait()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Handlers of `Check` and `Watch`; open to everybody, probes have no credentials."""
@@ -103,14 +112,21 @@ class HealthService:
 
     async def watch(self, request: Any, context: Context) -> None:
         """`Watch`: the state and each change of it, for as long as the client wants."""
-        last = None
-        while True:
-            changed = self._changed
-            state = self._state(request.service)
-            if state != last:
-                await context.write(_Status(status=state))
-                last = state
-            await changed.wait()
+        last, watcher = None, object()
+        self._told[watcher] = None
+        try:
+            while True:
+                changed = self._changed
+                state = self._state(request.service)
+                if state != last:
+                    await context.write(_Status(status=state))
+                    last = state
+                self._told[watcher] = changed
+                self._progress.set()
+                await changed.wait()
+        finally:
+            del self._told[watcher]
+            self._progress.set()
 
     def _state(self, service: str) -> Any:
         if service not in self._services:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from opentelemetry.trace import Span, SpanKind
 
 from facet.api.queue.v1.envelope_pb2 import Envelope, MediaItem
+from facet.api.v1.content_pb2 import Part
 from facet.api.v1.generation_pb2 import (
     ON_DISCONNECT_CONTINUE,
     PRIORITY_STANDARD,
@@ -110,12 +111,16 @@ class Intake:
         request.model = route.card.name
         name_request(request.request_id)
         attributes = request_attributes(request)
+        inline_bytes = _inline_bytes(request)
         with (
-            self._budget.hold(_inline_bytes(request)),
+            self._budget.hold(inline_bytes),
             self._tracing.phase(
                 "submit", call.trace, kind=SpanKind.PRODUCER, attributes=attributes
             ) as span,
         ):
+            if inline_bytes:
+                # Storing large media may take its time; a store that is away is told at once.
+                await route.queue.ping()
             return await self._enqueue(request, route, call, span, follows=follows)
 
     async def _enqueue(
@@ -125,19 +130,11 @@ class Intake:
         ends_at = time.monotonic() + life_seconds
         terms = self._tenants.terms(call.tenant)
         retention_seconds = self._retention_seconds(request, terms)
-        if _inline_bytes(request):
-            # Storing large media may take its time; a store that is away is told at once.
-            await route.queue.ping()
         generation_id = await route.queue.name_generation(
             call.tenant, request.request_id, is_limited=terms.quota.is_limited
         )
         holder = MediaHolder(generation_id, call.tenant, terms.max_media_bytes or 0)
-        media: list[MediaItem] = []
-        try:
-            await self._store_media(request, holder, life_seconds + retention_seconds, media)
-        except FacetError:
-            await self._release((item.key for item in media), holder)
-            raise
+        media = await self._store_media(request, holder, life_seconds + retention_seconds)
         submission = self._submission(
             generation_id,
             request,
@@ -200,31 +197,35 @@ class Intake:
         return min(max(remaining, 0.001), self._limits.max_deadline_seconds)
 
     async def _store_media(
-        self,
-        request: GenerationRequest,
-        holder: MediaHolder,
-        life_seconds: float,
-        stored: list[MediaItem],
-    ) -> None:
-        """Fills `stored`, also when it fails."""
-        for content in request.contents:
-            for part in content.parts:
-                if not part.HasField("inline_data"):
-                    continue
-                data = part.inline_data.data
-                sha256 = await _sha256(data)
-                item = MediaItem(
-                    key=media_key(holder.tenant, sha256),
-                    mime_type=canonical_type(part.inline_data.mime_type),
-                    sha256=sha256,
-                    size_bytes=len(data),
-                )
-                await self._media.put(
-                    item.key, data, life_seconds=int(life_seconds) + 1, holder=holder
-                )
-                MEDIA_BYTES.labels(request.model, item.mime_type.partition("/")[0]).inc(len(data))
-                part.media.media_id = item.key
-                stored.append(item)
+        self, request: GenerationRequest, holder: MediaHolder, life_seconds: float
+    ) -> list[MediaItem]:
+        """Put references in the place of inline media; nothing stays held when it fails."""
+        stored: list[MediaItem] = []
+        try:
+            for part in (part for content in request.contents for part in content.parts):
+                if part.HasField("inline_data"):
+                    item = await self._store(part, request.model, holder, life_seconds)
+                    stored.append(item)
+        except FacetError:
+            await self._release((item.key for item in stored), holder)
+            raise
+        return stored
+
+    async def _store(
+        self, part: Part, model: str, holder: MediaHolder, life_seconds: float
+    ) -> MediaItem:
+        data, mime_type = part.inline_data.data, canonical_type(part.inline_data.mime_type)
+        sha256 = await _sha256(data)
+        item = MediaItem(
+            key=media_key(holder.tenant, sha256),
+            mime_type=mime_type,
+            sha256=sha256,
+            size_bytes=len(data),
+        )
+        await self._media.put(item.key, data, life_seconds=int(life_seconds) + 1, holder=holder)
+        MEDIA_BYTES.labels(model, mime_type.partition("/")[0]).inc(len(data))
+        part.media.media_id = item.key
+        return item
 
     def _submission(
         self,
@@ -263,6 +264,7 @@ class Intake:
 
 
 def _inline_bytes(request: GenerationRequest) -> int:
+    # Each look at the bytes copies them.
     return sum(len(part.inline_data.data) for turn in request.contents for part in turn.parts)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facet.core.errors import InvalidRequestError
+from facet.queue.answers import invalid_page
 from facet.queue.limits import MAX_BATCH
-from facet.queue.port import Producer
-from facet.queue.views import Page, Status
+from facet.queue.port import Operator, Producer
+from facet.queue.views import DeadLetter, Page, Status
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 1000
 
 _TOKEN = re.compile(r"(?P<queue>[0-9]{1,4})\.(?P<place>[0-9]{1,20})")
 
@@ -33,6 +37,13 @@ class _Position:
     def leaves_out(self, queue: int) -> bool:
         """Whether nothing of a queue follows."""
         return not self.place and queue < self.queue
+
+
+def page_size(asked: int) -> int:
+    """What a page holds when so many are asked for, 0 for none. Errors: InvalidRequestError."""
+    if asked > MAX_PAGE:
+        raise InvalidRequestError.of("page_size", f"is at most {MAX_PAGE}")
+    return asked or DEFAULT_PAGE
 
 
 async def newest(queues: Sequence[Producer], tenant: str, *, token: str, size: int) -> Page:
@@ -83,5 +94,38 @@ def _position_of(token: str, queues: int) -> _Position:
         return _Position(0, 0)
     match = _TOKEN.fullmatch(token)
     if match is None or int(match["queue"]) >= queues:
-        raise InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
+        raise invalid_page()
     return _Position(int(match["place"]), int(match["queue"]))
+
+
+async def dead_letters(
+    queues: Mapping[str, Operator], *, token: str, size: int
+) -> tuple[list[tuple[str, DeadLetter]], str]:
+    """A page of all dead letters with their models, model by model, and the token of the next.
+
+    `queues` are by model, in their order. Errors: InvalidRequestError, StoreUnavailableError.
+    """
+    models = list(queues)
+    model, page = _place_of(token, models)
+    letters: list[tuple[str, DeadLetter]] = []
+    while len(letters) < size:
+        limit = min(size - len(letters), MAX_BATCH)
+        found = await queues[model].dead_letters(page=page, limit=limit)
+        letters += [(model, letter) for letter in found.letters]
+        page = found.next_page
+        if not page:
+            following = models[models.index(model) + 1 :]
+            if not following:
+                return letters, ""
+            model = following[0]
+    return letters, f"{model}:{page}"
+
+
+def _place_of(token: str, models: Sequence[str]) -> tuple[str, str]:
+    """Model and page of the queue where a listing goes on."""
+    if not token:
+        return models[0], ""
+    model, colon, page = token.rpartition(":")
+    if not colon or model not in models:
+        raise invalid_page()
+    return model, page

@@ -36,7 +36,7 @@ def follow_supervisor() -> None:
 
 
 class StartError(Exception):
-    """A process ended before it served; it has told why on standard error."""
+    """No process could be made, or it ended before it served and told why on standard error."""
 
 
 class Processes(Collector):
@@ -102,15 +102,7 @@ class Processes(Collector):
                 _log.error("gateway process did not start", slot=slot, why=str(error))
 
     async def _start(self, slot: int) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "facet.gateway"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._environment | environment(self._folder, slot),
-            # Ctrl-C reaches the supervisor alone.
-            start_new_session=True,
-        )
-        self._running[slot] = process
+        process = self._running[slot] = await self._spawn(slot)
         assert process.stdout is not None  # noqa: S101 - for the type checker
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -121,6 +113,19 @@ class Processes(Collector):
             _signal(process, signal.SIGKILL)
             raise StartError(f"exit status {await process.wait()}")
         self._ready.add(slot)
+
+    async def _spawn(self, slot: int) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "facet.gateway"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                env=self._environment | environment(self._folder, slot),
+                # Ctrl-C reaches the supervisor alone.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StartError(str(error)) from error
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -65,6 +65,13 @@ def invalid_page() -> InvalidRequestError:
     return InvalidRequestError.of("page_token", "is not one that an earlier answer gave")
 
 
+def check_page(page: str) -> None:
+    """Raise InvalidRequestError for a page that is neither the first, "", nor a place."""
+    # Other scripts have digits too, which the store does not know.
+    if page and not (page.isascii() and page.isdecimal()):
+        raise invalid_page()
+
+
 def store_full() -> StoreFullError:
     """The store's memory is nearly used up."""
     return StoreFullError(
@@ -76,6 +83,11 @@ def store_full() -> StoreFullError:
 def store_unavailable() -> StoreUnavailableError:
     """What clients are told; addresses and causes are for the logs, in `__cause__`."""
     return StoreUnavailableError("the store did not answer in time; try again")
+
+
+def no_memory() -> StoreUnavailableError:
+    """The server refuses for want of memory what must fit: it is as good as away."""
+    return StoreUnavailableError("the store has no memory left; nothing was stored")
 
 
 def not_replicated(generation_id: str, copies: int) -> StoreUnavailableError:

@@ -19,10 +19,10 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from facet.core.errors import FacetError, StoreUnavailableError
+from facet.core.errors import FacetError
 from facet.core.telemetry.store_metrics import CALL_FAILURES
 from facet.core.telemetry.store_metrics import CALL_SECONDS as CALL_TIMES
-from facet.queue.answers import store_unavailable
+from facet.queue.answers import no_memory, store_unavailable
 from facet.queue.lua import Script
 from facet.queue.routing import Router
 from facet.queue.servers import Argument
@@ -48,12 +48,12 @@ async def bounded(
     call: Callable[[], Awaitable[Any]],
     *,
     name: str,
-    out_of_memory: type[FacetError] = StoreUnavailableError,
+    out_of_memory: Callable[[], FacetError] = no_memory,
 ) -> Any:
     """The call's answer within the time, else StoreUnavailableError.
 
-    `name` is the call's in the metrics. `out_of_memory` is raised when the server refuses for want
-    of memory. A cancel always ends it.
+    `name` is the call's in the metrics. `out_of_memory` makes what is raised when the server
+    refuses for want of memory. A cancel always ends it.
     """
     times, failures = _metrics(name)
     began = time.monotonic()
@@ -72,7 +72,7 @@ def _metrics(name: str) -> tuple[Histogram, Counter]:
 
 
 async def _answered(
-    seconds: float, call: Callable[[], Awaitable[Any]], out_of_memory: type[FacetError]
+    seconds: float, call: Callable[[], Awaitable[Any]], out_of_memory: Callable[[], FacetError]
 ) -> Any:
     task = asyncio.current_task()
     cancels = task.cancelling() if task else 0
@@ -80,7 +80,7 @@ async def _answered(
         async with asyncio.timeout(seconds):
             answer = await call()
     except OutOfMemoryError as error:
-        raise out_of_memory("the store has no memory left; nothing was stored") from error
+        raise out_of_memory() from error
     except (RedisError, OSError, TimeoutError) as error:
         _end_if_cancelled(task, cancels)
         raise store_unavailable() from error
@@ -111,7 +111,7 @@ class RedisConnection:
         self,
         script: Script,
         *arguments: Argument,
-        out_of_memory: type[FacetError] = StoreUnavailableError,
+        out_of_memory: Callable[[], FacetError] = no_memory,
     ) -> Any:
         """Run a script, loading it when the server does not have it (new, or restarted)."""
         return await bounded(
@@ -126,7 +126,7 @@ class RedisConnection:
         script: Script,
         *arguments: Argument,
         replicas: int,
-        out_of_memory: type[FacetError] = StoreUnavailableError,
+        out_of_memory: Callable[[], FacetError] = no_memory,
     ) -> tuple[Any, int]:
         """As `run`; also how many replicas have what the script wrote.
 
@@ -155,7 +155,7 @@ class RedisConnection:
         return await _answered(
             block_ms / 1000 + BLOCK_SLACK_SECONDS,
             lambda: self._execute(*arguments, is_blocking=True),
-            StoreUnavailableError,
+            no_memory,
         )
 
     async def close(self) -> None:

@@ -92,7 +92,7 @@ class RedisMediaStore:
                 await self._router.execute(slot, "SET", name, data, "EX", life_seconds)
 
         try:
-            await bounded(_CALL_SECONDS, store, name="put_media", out_of_memory=StoreFullError)
+            await bounded(_CALL_SECONDS, store, name="put_media", out_of_memory=store_full)
         except (StoreFullError, QuotaExceededError):
             # It may be held, and counted, though it was not stored.
             if holder is not None:
@@ -158,9 +158,7 @@ class RedisMediaStore:
         arguments = (key, size_bytes, life_seconds * 1000, self._max_bytes, tenant, most)
         script = self._scripts["reserve_media"]
         while True:
-            code, *wait_ms = await self._ledger.run(
-                script, *arguments, out_of_memory=StoreFullError
-            )
+            code, *wait_ms = await self._ledger.run(script, *arguments, out_of_memory=store_full)
             if code == _FULL:
                 raise store_full()
             if code == _TENANT_FULL:

@@ -52,8 +52,9 @@ class MemoryConsumer(MemorySide):
 
     async def pass_on_hint(self) -> None:
         """See `Consumer.pass_on_hint`."""
-        self._ledger.hints.post()
-        self._tell()
+        if self._ledger.lanes.lanes:
+            self._ledger.hints.post()
+            self._tell()
 
     async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
         """See `Consumer.write`."""

@@ -7,7 +7,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from facet.queue.answers import invalid_page, not_found
+from facet.queue.answers import check_page, invalid_page, not_found
 from facet.queue.limits import AUDIT_ENTRIES, MAX_BATCH, MAX_WAIT_MS
 from facet.queue.memory_ledger import Ledger
 from facet.queue.memory_record import SUSPECTS, Record
@@ -152,8 +152,7 @@ class MemoryOperator(MemorySide):
 
     async def dead_letters(self, *, page: str, limit: int) -> DeadLetters:
         """See `Operator.dead_letters`."""
-        if page and not page.isdecimal():
-            raise invalid_page()
+        check_page(page)
         before = int(page) if page else math.inf
         most = min(limit, MAX_BATCH)
         dead = [(at, name) for name, at in self._ledger.dead.items() if at < before]

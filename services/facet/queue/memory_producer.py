@@ -7,7 +7,7 @@ import secrets
 
 from facet.queue import terminals
 from facet.queue.answers import (
-    invalid_page,
+    check_page,
     not_found,
     queue_full,
     quota_exceeded,
@@ -87,8 +87,7 @@ class MemoryProducer(MemorySide):
 
     async def list_generations(self, tenant: str, *, page: str, limit: int) -> Page:
         """See `Producer.list_generations`."""
-        if page and not page.isdecimal():
-            raise invalid_page()
+        check_page(page)
         before = int(page) if page else math.inf
         records = (self._ledger.find(name) for name in list(self._ledger.records))
         kept = [each for each in records if each and each.tenant == tenant and each.place < before]

@@ -140,4 +140,5 @@ class Record:
         self.fingerprint, self.finisher = "", None
         self.attempts = self.deaths = self.charged = self.drafted_tokens = 0
         self.accepted_tokens = self.next_offset = self.ended_ms = self.expires_ms = 0
+        self.log_bytes = 0
         self.log, self.token_ids = [], []

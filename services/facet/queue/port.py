@@ -157,7 +157,7 @@ class Consumer(Protocol):
         """
 
     async def pass_on_hint(self) -> None:
-        """Post a hint that was taken and is not acted on."""
+        """Post a hint that was taken and is not acted on, unless nothing waits any more."""
 
     async def write(self, writes: Sequence[Append | Finish]) -> list[WriteResult]:
         """Append events and renew the leases, in one round trip; one result per write, in order.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from facet.queue import terminals
-from facet.queue.answers import invalid_page, not_found
+from facet.queue.answers import check_page, invalid_page, not_found
 from facet.queue.codec import (
     audit_entry,
     dead_letter,
@@ -120,8 +120,7 @@ class RedisOperator(RedisSide):
 
     async def dead_letters(self, *, page: str, limit: int) -> DeadLetters:
         """See `Operator.dead_letters`."""
-        if page and not page.isdecimal():
-            raise invalid_page()
+        check_page(page)
         last, *letters = await self._run(
             "dead_letters", f"({page}" if page else "+inf", min(limit, MAX_BATCH)
         )

@@ -6,11 +6,11 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from facet.core.errors import FacetError, StoreFullError
+from facet.core.errors import FacetError
 from facet.queue import terminals
 from facet.queue.admission import Admission
 from facet.queue.answers import (
-    invalid_page,
+    check_page,
     not_found,
     not_replicated,
     queue_full,
@@ -105,7 +105,7 @@ class RedisProducer(RedisSide):
             " ".join(submission.media_keys),
             int(submission.has_bound_retention),
             replicas=submission.replicas,
-            out_of_memory=StoreFullError,
+            out_of_memory=store_full,
         )
 
     async def cancel(self, generation_id: str, tenant: str) -> bool:
@@ -124,8 +124,7 @@ class RedisProducer(RedisSide):
 
     async def list_generations(self, tenant: str, *, page: str, limit: int) -> Page:
         """See `Producer.list_generations`."""
-        if page and not page.isdecimal():
-            raise invalid_page()
+        check_page(page)
         last, *found = await self._run(
             "list", tenant, f"({page}" if page else "+inf", min(limit, MAX_BATCH)
         )

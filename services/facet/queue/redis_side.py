@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from facet.core.errors import FacetError, StoreUnavailableError
+from facet.core.errors import FacetError
+from facet.queue.answers import no_memory
 from facet.queue.connection import Argument, RedisConnection
 from facet.queue.keys import Keys
 from facet.queue.limits import MAX_BATCH, QueueLimits
@@ -33,7 +34,7 @@ class RedisSide:
         self,
         script: str,
         *arguments: Argument,
-        out_of_memory: type[FacetError] = StoreUnavailableError,
+        out_of_memory: Callable[[], FacetError] = no_memory,
     ) -> Any:
         return await self._redis.run(self._scripts[script], *arguments, out_of_memory=out_of_memory)
 
@@ -42,7 +43,7 @@ class RedisSide:
         script: str,
         *arguments: Argument,
         replicas: int,
-        out_of_memory: type[FacetError] = StoreUnavailableError,
+        out_of_memory: Callable[[], FacetError] = no_memory,
     ) -> tuple[Any, int]:
         """See `RedisConnection.run_replicated`; without `replicas` it waits for none."""
         if not replicas:

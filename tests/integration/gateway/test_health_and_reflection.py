@@ -46,11 +46,15 @@ async def test_unknown_service_is_told_when_asked_for(bench: Bench) -> None:
     assert (await next_of(watch)).status == State.SERVICE_UNKNOWN
 
 
-async def test_watch_ends_not_serving_when_the_gateway_drains(bench: Bench) -> None:
-    watch = health_pb2_grpc.HealthStub(bench.channel).Watch(Check())
-    assert (await next_of(watch)).status == State.SERVING
+@pytest.mark.parametrize("count", [1, 200])
+async def test_watch_ends_not_serving_when_the_gateway_drains(bench: Bench, count: int) -> None:
+    stub = health_pb2_grpc.HealthStub(bench.channel)
+    watches = [stub.Watch(Check()) for _ in range(count)]
+    for watch in watches:
+        assert (await next_of(watch)).status == State.SERVING
     draining = asyncio.create_task(bench.gateway.drain())
-    assert (await next_of(watch)).status == State.NOT_SERVING
+    for watch in watches:
+        assert (await next_of(watch)).status == State.NOT_SERVING
     # A watcher does not hold up a gateway without open calls.
     await asyncio.wait_for(draining, 2)
 

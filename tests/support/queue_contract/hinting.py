@@ -53,6 +53,12 @@ class HintContract:
         await world.queue.wait_for_work("worker-1", 60)
         assert time.monotonic() - began >= 0.05
 
+    async def test_nobody_is_woken_when_a_hint_is_passed_on_and_nothing_waits(
+        self, world: World
+    ) -> None:
+        await world.queue.pass_on_hint()
+        assert not await world.queue.wait_for_work("worker-1", 60)
+
     async def test_worker_is_woken_when_a_request_is_handed_back(self, world: World) -> None:
         await world.queue.submit(submission())
         claimed = await claim_one(world)

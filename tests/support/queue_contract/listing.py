@@ -63,7 +63,7 @@ class ListContract:
         for status in page.generations:
             assert status == await world.queue.status(status.generation_id, TENANT)
 
-    @pytest.mark.parametrize("page", ["x", "-1", "1.5", "(1", "+inf"])
+    @pytest.mark.parametrize("page", ["\u0661", "x", "-1", "1.5", "(1", "+inf"])
     async def test_page_is_refused_when_no_answer_named_it(self, world: World, page: str) -> None:
         with pytest.raises(InvalidRequestError):
             await world.queue.list_generations(TENANT, page=page, limit=10)

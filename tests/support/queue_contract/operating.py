@@ -22,6 +22,7 @@ from tests.support.queue_contract.world import (
     lapse_leases,
     log_of,
     names,
+    response,
     submission,
     terminal_of,
 )
@@ -69,9 +70,10 @@ class DeadLetterContract:
         await world.queue.write([finish(each, is_dead_letter=True) for each in claimed])
         assert sorted(await buried(world, limit=2)) == [f"g-0-{i}" for i in range(6)]
 
-    async def test_page_is_refused_when_no_answer_named_it(self, world: World) -> None:
+    @pytest.mark.parametrize("page", ["(1", "\u0661"])
+    async def test_page_is_refused_when_no_answer_named_it(self, world: World, page: str) -> None:
         with pytest.raises(InvalidRequestError):
-            await world.queue.dead_letters(page="(1", limit=10)
+            await world.queue.dead_letters(page=page, limit=10)
 
     async def test_request_runs_anew_when_redriven(self, world: World) -> None:
         needs = Needs(media="i")
@@ -104,6 +106,17 @@ class DeadLetterContract:
         assert (await world.queue.write([last]))[0].verdict is Verdict.LEASE_LOST
         await world.queue.write([finish(again)])
         await terminal_of(world)
+
+    async def test_new_log_has_all_the_room_when_redriven(self, world: World) -> None:
+        await world.restrict(replace(world.limits, max_log_bytes=len(response(0)) + 4))
+        await world.queue.submit(submission())
+        claimed = await claim_one(world)
+        last = finish(claimed, 1, failure=b"why", is_dead_letter=True)
+        await world.queue.write([append(claimed, 0, [1]), last])
+        await world.queue.redrive(["g-0-1"])
+        again = await claim_one(world)
+        (result,) = await world.queue.write([append(again, 0, [1])])
+        assert result.verdict is Verdict.OK
 
     async def test_order_is_kept_when_several_are_redriven(self, world: World) -> None:
         order = ["g-0-2", "g-0-0", "g-0-1"]

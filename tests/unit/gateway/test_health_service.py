@@ -57,6 +57,23 @@ async def test_others_are_told_when_one_watcher_stalls() -> None:
     await asyncio.gather(stalled.task, other.task, return_exceptions=True)
 
 
+async def test_a_state_is_told_when_all_watchers_have_it() -> None:
+    health = HealthService(())
+    await health.told()
+    stalled, other = Watcher(health, is_stalled=True), Watcher(health)
+    await asyncio.sleep(0)
+    health.set_serving(True)
+    telling = asyncio.create_task(health.told())
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert other.seen[-1] == State.SERVING
+    assert not telling.done()
+    stalled.task.cancel()
+    await asyncio.wait_for(telling, 1)
+    other.task.cancel()
+    await asyncio.gather(stalled.task, other.task, return_exceptions=True)
+
+
 async def test_state_stays_not_serving_when_drained() -> None:
     health = HealthService(())
     health.set_serving(True)

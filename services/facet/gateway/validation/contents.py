@@ -49,6 +49,9 @@ def check_system_instruction(request: GenerationRequest, findings: Findings) -> 
     path = "request.system_instruction"
     if not request.system_instruction.parts:
         findings.wrong(f"{path}.parts", "is empty")
+    if len(request.system_instruction.parts) > MAX_PARTS:
+        findings.wrong(f"{path}.parts", f"has more than {MAX_PARTS} entries")
+        return
     for index, part in enumerate(request.system_instruction.parts):
         part_path = f"{path}.parts[{index}]"
         if part.WhichOneof("data") != "text":

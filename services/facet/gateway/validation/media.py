@@ -24,10 +24,10 @@ def check_blob(blob: Blob, path: str, findings: Findings) -> Modality | None:
             f"{blob.mime_type!r} is not accepted; accepted are {', '.join(SUPPORTED)}",
         )
         return None
-    modality = modality_of(mime_type)
-    if not blob.data:
+    modality, data = modality_of(mime_type), blob.data
+    if not data:
         findings.wrong(f"{path}.data", "is empty")
-    elif fault := _fault(blob.data, mime_type, modality):
+    elif fault := _fault(data, mime_type, modality):
         findings.broken_media(f"{path}.data", fault)
     return modality
 

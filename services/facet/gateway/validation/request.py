@@ -8,6 +8,7 @@ from facet.gateway.validation.contents import check_contents, check_system_instr
 from facet.gateway.validation.findings import Findings
 from facet.gateway.validation.sampling import check_generation_config
 from facet.gateway.validation.tools import check_tools
+from facet.gateway.validation.values import check_values
 
 MAX_ID_BYTES = 128
 MAX_RETENTION_SECONDS = 24 * 3600
@@ -25,6 +26,9 @@ def validate(request: GenerationRequest, card: ModelCard, *, max_inline_bytes: i
     check_tools(request, card, findings)
     check_generation_config(request.generation_config, card, findings)
     _check_handling(request, findings)
+    if not findings.violations:
+        # There are not too many turns, parts and functions to be walked over.
+        check_values(request, findings)
     findings.raise_if_any()
 
 

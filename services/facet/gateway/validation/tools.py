@@ -1,11 +1,8 @@
-"""Checks of function declarations, calls and results."""
+"""Checks of function declarations, calls and results; their JSON is checked in `values`."""
 
 from __future__ import annotations
 
-import math
 import re
-
-from google.protobuf.struct_pb2 import Struct, Value
 
 from facet.api.v1.content_pb2 import (
     FUNCTION_CALLING_MODE_ANY,
@@ -20,7 +17,6 @@ from facet.gateway.validation.findings import Findings
 
 MAX_FUNCTIONS = 128
 MAX_DECLARATIONS_BYTES = 256 * 1024
-MAX_VALUES = 10_000
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _NAME_RULE = "must be 1 to 64 letters, digits, underscores, dots or dashes"
 
@@ -29,8 +25,10 @@ def check_tools(request: GenerationRequest, card: ModelCard, findings: Findings)
     """Check `request.tools` and `request.tool_config`."""
     if request.tools and not card.supports_tools:
         findings.wrong("request.tools", f"model {card.name} does not call functions")
-    declared = [function for tool in request.tools for function in tool.function_declarations]
-    if len(declared) > MAX_FUNCTIONS:
+    if len(request.tools) > MAX_FUNCTIONS:
+        findings.wrong("request.tools", f"has more than {MAX_FUNCTIONS} entries")
+        return
+    if sum(len(tool.function_declarations) for tool in request.tools) > MAX_FUNCTIONS:
         findings.wrong("request.tools", f"declares more than {MAX_FUNCTIONS} functions")
         return
     if sum(tool.ByteSize() for tool in request.tools) > MAX_DECLARATIONS_BYTES:
@@ -49,35 +47,11 @@ def check_tools(request: GenerationRequest, card: ModelCard, findings: Findings)
 def check_function_call(call: FunctionCall, path: str, findings: Findings) -> None:
     """Check a call in an earlier turn of the model."""
     _check_name(call.name, f"{path}.name", findings)
-    check_struct(call.args, f"{path}.args", findings)
 
 
 def check_function_response(response: FunctionResponse, path: str, findings: Findings) -> None:
     """Check a function's result."""
     _check_name(response.name, f"{path}.name", findings)
-    check_struct(response.response, f"{path}.response", findings)
-
-
-def check_struct(struct: Struct, path: str, findings: Findings) -> None:
-    """Numbers that JSON cannot express are wrong, and so are values without a kind."""
-    pending = [(f"{path}.{key}", value) for key, value in struct.fields.items()]
-    for _ in range(MAX_VALUES):
-        if not pending:
-            return
-        at, value = pending.pop()
-        kind = value.WhichOneof("kind")
-        if kind is None:
-            findings.wrong(at, "has no value")
-        elif kind == "number_value" and not math.isfinite(value.number_value):
-            findings.wrong(at, "is not a finite number")
-        pending += _children(at, value)
-    findings.wrong(path, f"holds more than {MAX_VALUES} values")
-
-
-def _children(path: str, value: Value) -> list[tuple[str, Value]]:
-    fields = [(f"{path}.{key}", child) for key, child in value.struct_value.fields.items()]
-    items = [(f"{path}[{i}]", child) for i, child in enumerate(value.list_value.values)]
-    return fields + items
 
 
 def _check_declaration(
@@ -87,7 +61,6 @@ def _check_declaration(
     if function.name in names:
         findings.wrong(f"{path}.name", f"{function.name!r} is declared twice")
     names.add(function.name)
-    check_struct(function.parameters, f"{path}.parameters", findings)
     schema_type = function.parameters.fields.get("type")
     if function.parameters.fields and (
         schema_type is None or schema_type.string_value.lower() != "object"

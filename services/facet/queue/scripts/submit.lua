@@ -17,6 +17,7 @@ local origin = redis.call('GET', origin_key)
 -- Whoever repeats is about to read: its grace starts anew before anybody can take it for gone. Who
 -- waits for replicas waits for what this call wrote, so something is written.
 local function repeated(code, id, record)
+  pass_without_memory()
   if ARGV[25] ~= '0' then redis.call('SET', origin_key, origin) end
   if record.state ~= 'E' then set_timer(id, record.due, record.grace, now) end
   return {code, id, math.max(record.due - now, 0), origin or ''}

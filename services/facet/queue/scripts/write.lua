@@ -45,8 +45,6 @@ local function write(at)
     return 1, 0
   end
   record.logged = logged
-  -- A server without memory lets a script go on that has freed some.
-  if kind ~= 'append' then redis.call('ZREM', leases_key, id) end
   if ARGV[at + 14] == '1' then
     redis.call('UNLINK', ids_key(id))
     record.tokens, record.claim_tokens, record.fp = 0, 0, ''
@@ -70,6 +68,13 @@ local function write(at)
 end
 
 local reply = {}
+-- Ends free memory, also behind appends, which alone are refused.
+for at = FIRST, #ARGV, WIDTH do
+  if ARGV[at + 10] ~= 'append' then
+    pass_without_memory()
+    break
+  end
+end
 for at = FIRST, #ARGV, WIDTH do
   local verdict, offset = write(at)
   reply[#reply + 1] = verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 from facet.api.v1.content_pb2 import ROLE_USER, Blob, Content, Part
@@ -11,6 +12,8 @@ from facet.core.models import NANO
 from facet.gateway.validation.request import validate
 
 MAX_INLINE_BYTES = 1 << 20
+PEAK_BYTES = 8 << 20
+"""What looking at any request may take."""
 
 
 def asked(*parts: Part, **fields: Any) -> GenerationRequest:
@@ -52,3 +55,13 @@ def unserved(request: GenerationRequest) -> str:
     error = refusal(request)
     assert isinstance(error, NotServedError), error
     return error.metadata["feature"]
+
+
+def peak_bytes(request: GenerationRequest) -> int:
+    """What Python takes for looking at a request that is refused."""
+    tracemalloc.start()
+    try:
+        assert refusal(request)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from facet.api.v1.content_pb2 import Content, Part
+from facet.api.v1.content_pb2 import Content, FunctionDeclaration, Part, Tool
 from facet.api.v1.generation_pb2 import (
     ON_DISCONNECT_CONTINUE,
     PRIORITY_BATCH,
@@ -17,15 +17,19 @@ from facet.api.v1.generation_pb2 import (
 from facet.core.errors import ContextExceededError, InvalidRequestError, MediaUndecodableError
 from tests.support.media_samples import PNG
 from tests.unit.gateway.validation.cases import (
+    PEAK_BYTES,
     asked,
     configured,
     inline,
+    peak_bytes,
     refusal,
     unserved,
     wrong_fields,
 )
 
 pytestmark = pytest.mark.unit
+
+MANY = 200_000
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,21 @@ def test_request_is_accepted_when_all_is_in_order(fields: dict[str, Any]) -> Non
 )
 def test_field_is_named_when_it_is_wrong(fields: dict[str, Any], wrong: list[str]) -> None:
     assert wrong_fields(asked(**fields)) == wrong
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"system_instruction": Content(parts=[Part()] * MANY)},
+        {"tools": [Tool()] * MANY},
+        {"tools": [Tool(function_declarations=[FunctionDeclaration()] * MANY)]},
+        {"contents": [Content()] * MANY},
+        {"contents": [Content(parts=[Part()] * MANY)]},
+    ],
+    ids=["instruction", "tools", "functions", "turns", "parts"],
+)
+def test_little_is_held_when_a_request_has_very_many_of_anything(fields: dict[str, Any]) -> None:
+    assert peak_bytes(GenerationRequest(**fields)) < PEAK_BYTES
 
 
 def test_all_fields_are_named_when_several_are_wrong() -> None:

@@ -1,4 +1,4 @@
-"""Function declarations, calls and results."""
+"""Function declarations."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import math
 from typing import Any
 
 import pytest
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 
 from facet.api.v1.content_pb2 import (
     FUNCTION_CALLING_MODE_ANY,
     FUNCTION_CALLING_MODE_AUTO,
     FUNCTION_CALLING_MODE_NONE,
-    ROLE_MODEL,
-    ROLE_USER,
-    Content,
-    FunctionCall,
     FunctionDeclaration,
-    FunctionResponse,
-    Part,
     Tool,
     ToolConfig,
 )
-from facet.api.v1.generation_pb2 import GenerationRequest
 from facet.gateway.validation.tools import MAX_FUNCTIONS
 from tests.unit.gateway.validation.cases import asked, unserved, wrong_fields
 
@@ -46,14 +39,6 @@ def _tools(*functions: FunctionDeclaration) -> list[Tool]:
 
 def _function(name: str = "look", parameters: Struct = SCHEMA) -> FunctionDeclaration:
     return FunctionDeclaration(name=name, description="looks", parameters=parameters)
-
-
-def _answered(args: Struct, response: Struct) -> GenerationRequest:
-    call = Part(function_call=FunctionCall(name="look", args=args))
-    result = Part(function_response=FunctionResponse(name="look", response=response))
-    return GenerationRequest(
-        contents=[Content(role=ROLE_MODEL, parts=[call]), Content(role=ROLE_USER, parts=[result])]
-    )
 
 
 @pytest.mark.parametrize("mode", [0, FUNCTION_CALLING_MODE_AUTO, FUNCTION_CALLING_MODE_NONE])
@@ -101,21 +86,4 @@ def test_mode_is_named_when_it_is_not_served_or_unknown() -> None:
     ]
     assert wrong_fields(asked(tool_config=ToolConfig(allowed_function_names=["look"]))) == [
         "request.tool_config.allowed_function_names"
-    ]
-
-
-def test_value_is_named_when_json_cannot_express_it() -> None:
-    assert wrong_fields(_answered(_struct(a=[1, {"b": "c"}, None]), _struct(ok=True))) == []
-    bad = Struct(fields={"x": Value()})
-    deep = _struct(list=[1.0, {"n": math.nan}])
-    assert wrong_fields(_answered(bad, deep)) == [
-        "request.contents[0].parts[0].function_call.args.x",
-        "request.contents[1].parts[0].function_response.response.list[1].n",
-    ]
-
-
-def test_values_are_refused_when_there_are_too_many() -> None:
-    many = _struct(list=[0.0] * 10_001)
-    assert wrong_fields(_answered(many, Struct())) == [
-        "request.contents[0].parts[0].function_call.args"
     ]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 import facet
 from facet.client.admin import AdminClient
 from facet.profiles.catalogue import NANO_CPU
+from tests.e2e.conftest import READY_SECONDS
 from tests.support.promtool import Scraped, scrape
 from tests.support.running_node import RunningNode, logged
 
@@ -16,6 +19,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 WORKERS = ("worker-0", "worker-1")
 FLOOR = NANO_CPU.engine.acceptance_floor
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """A node of its own: what other tests ask for is in the window, and some of it is random."""
+    folder = tmp_path_factory.mktemp("speculation")
+    settings = {"FACET_NODE_WORKERS": str(len(WORKERS))}
+    with closing(RunningNode(folder, settings, ready_seconds=READY_SECONDS)) as running:
+        running.address()
+        yield running
 
 
 async def test_workers_have_tested_themselves_when_they_are_ready(

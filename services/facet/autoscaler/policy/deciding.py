@@ -13,13 +13,13 @@ from facet.autoscaler.policy.learning import Lesson, effort_of, learned
 from facet.autoscaler.policy.need import Load, Need, Supply, need_of, one_request
 from facet.autoscaler.policy.pools import Stock, allocate, most_of, remember
 from facet.autoscaler.policy.settings import PolicySettings
-from facet.autoscaler.policy.stabilising import HOLD, noticed, remembered, stabilised
+from facet.autoscaler.policy.stabilising import noticed, remembered, stabilised
 from facet.autoscaler.policy.state import PolicyState, PoolMemory, Sized
 from facet.autoscaler.signals import Arrivals, LeasedWork, Phase, Pod, Signals, WaitingWork
 from facet.queue.values import Priority
 
 _SUPPLIED = 0.8
-"""Share of the size from which on misses tell about the size, not about pods that still start."""
+"""Share of the ordered pods from which on misses tell of the order, not of pods that are late."""
 _LONG = 1e9
 """Seconds that stand for ever in what is told."""
 
@@ -72,12 +72,7 @@ def decide(
     need = need_of(
         Load(seen.waiting, seen.leased.requests, expected), state, first, supply, settings
     )
-    burning: tuple[Reason, ...] = ()
-    if supply.serving >= _SUPPLIED * state.last_size and not need.has_backlog:
-        margin, burning = margin_after(
-            state.margin, signals.latency.current or {}, since / horizon, settings.slo
-        )
-        state = replace(state, margin=margin)
+    state, burning = _burnt(signals, state, need, supply, settings)
     size, state, reasons = _size(seen, state, need, horizon, settings)
     replicas, pool_reasons = allocate(size, stocks, state.replicas, settings)
     decision = Decision(
@@ -86,6 +81,36 @@ def decide(
         (*unmeasured, *burning, *stock_reasons, *need.reasons, *reasons, *pool_reasons),
     )
     return decision, replace(state, at_seconds=seen.now, replicas=replicas, pools=memories)
+
+
+def _burnt(
+    signals: Signals,
+    state: PolicyState,
+    need: Need,
+    supply: Supply,
+    settings: PolicySettings,
+) -> tuple[PolicyState, tuple[Reason, ...]]:
+    """The margin after what is seen of first tokens.
+
+    That tells of sizes only where the pods serve that were asked for a start-up time ago, from a
+    forecast whose errors are known, and no backlog is left from before.
+    """
+    horizon = supply.horizon_seconds
+    since_ordered = signals.at_seconds - horizon
+    orders = (each.least for each in state.history if each.at_seconds >= since_ordered)
+    has_pods = supply.serving >= _SUPPLIED * min(orders, default=0)
+    if not state.forecaster.errors or not has_pods or need.has_backlog:
+        return state, ()
+    since = 0.0 if state.at_seconds is None else max(0.0, signals.at_seconds - state.at_seconds)
+    most = math.ceil(need.pods) * (1 + settings.tolerance)
+    margin, reasons = margin_after(
+        state.margin,
+        signals.latency.current or {},
+        since / horizon,
+        settings.slo,
+        has_surplus=need.is_least or supply.serving > most,
+    )
+    return replace(state, margin=margin), reasons
 
 
 def _begun(seen: _Seen, state: PolicyState, horizon: float) -> PolicyState:
@@ -205,7 +230,7 @@ def _size(
     """Pods of the first pool's speed, within limits over time, and the state that knows them."""
     reasons: list[Reason] = []
     idle = math.inf if state.last_work_seconds is None else seen.now - state.last_work_seconds
-    history = state.history
+    history = tuple(each for each in state.history if each.at_seconds >= seen.now - horizon)
     wanted = math.ceil(need.pods - 1e-9)
     if seen.arrivals is None:
         wanted = max(wanted, state.last_size)
@@ -218,11 +243,10 @@ def _size(
         wanted = 1
         cause = Cause.FROM_ZERO if seen.has_work else Cause.IDLE
         reasons.append(Reason(cause, numbers={"idle_seconds": idle}))
-    given, limits = stabilised(wanted, history, seen.now - horizon, settings)
+    given, limits = stabilised(wanted, history, settings)
     there = sum(1 for pod in seen.pods if pod.phase is not Phase.TERMINATING)
     asked, noticing = noticed(given, there, settings)
     apart = settings.interval_seconds / 2
-    since = seen.now - HOLD * horizon
-    history = remembered(history, Sized(seen.now, wanted, given, given), since, apart)
+    history = remembered(history, Sized(seen.now, wanted, given, given), apart)
     state = replace(state, history=history, last_size=given)
     return asked, state, (*reasons, *limits, *noticing)

@@ -16,10 +16,16 @@ _TRENDED = 3
 """Means from this one on are also taken with their trend: that of shorter ones is noise."""
 _ERROR_MEMORY = 16.0
 """Memory of errors in horizons: as many independent errors."""
+_UNPROVEN = 64
+"""Comparisons, two horizons of them, that count as right at first: one surprise is no habit."""
 _YOUNG = 1 / 4
 """Forecasts from less than so many horizons of observation tell nothing of later ones."""
 _CLEAR_SIGNS = 4.0
 """Standard deviations by which a short mean must leave the forecast to be a change of level."""
+_DOWN_MEMORY = 1 / 2
+"""Memory of the mean that tells of a lower level, in horizons."""
+_MOST_ERROR = 0.5
+"""Larger errors are few and great surprises: room for them is head-room, bought on its own."""
 _APART = 1 / 32
 """Horizons between forecasts that are kept for comparison: it bounds how many there are."""
 _TINY = 1e-6
@@ -40,8 +46,10 @@ class Forecaster:
     """What is remembered of arrivals, in pods' worth of work.
 
     `means` and `second_means` by memory; `errors` are mean relative squared errors by candidate,
-    the average of all last, against the shortest mean. `noise` is the variance of one interval's
-    rate over its mean, `count_noise` that of the number of requests (1 for Poisson).
+    the average of all last, against the shortest mean. `rise` is the same of the average, only
+    where more came than it said: what a size has to cover. It counts twice, as a variance of even
+    errors would. `noise` is the variance of one interval's rate over its mean, `count_noise` that
+    of the number of requests (1 for Poisson).
     """
 
     age_seconds: float = 0.0
@@ -49,6 +57,7 @@ class Forecaster:
     means: tuple[float, ...] = ()
     second_means: tuple[float, ...] = ()
     errors: tuple[float, ...] = ()
+    rise: float = 0.0
     error_weight: float = 0.0
     pending: tuple[Pending, ...] = ()
     noise: float = 0.0
@@ -80,10 +89,15 @@ def observe(
     """Take in what arrived in the last `seconds`: `rate` in pods, `count_rate` in requests/s."""
     now = _with_noise(past, rate, count_rate, seconds, horizon_seconds)
     memories = [share * horizon_seconds for share in _MEMORIES]
-    level = _changed_level(now, rate, seconds, horizon_seconds)
-    if level is not None:
+    changed = _changed_level(now, rate, seconds, horizon_seconds)
+    if changed is not None:
+        level, known_seconds = changed
         levels = (level,) * len(memories)
-        now = replace(now, pending=(), elapsed_seconds=seconds, means=levels, second_means=levels)
+        # In the first horizon the load, and what a request costs, is only got to know.
+        pending = now.pending if now.age_seconds > horizon_seconds else ()
+        now = replace(
+            now, pending=pending, elapsed_seconds=known_seconds, means=levels, second_means=levels
+        )
     elapsed = now.elapsed_seconds + seconds
     means, second_means = [], []
     for index, memory in enumerate(memories):
@@ -106,12 +120,12 @@ def observe(
     now = _with_errors(now, horizon_seconds)
     due = now.age_seconds + horizon_seconds
     is_apart = not now.pending or due - now.pending[-1].due_seconds >= _APART * horizon_seconds
-    if elapsed >= _YOUNG * horizon_seconds and is_apart:
+    if now.age_seconds >= _YOUNG * horizon_seconds and is_apart:
         far = _candidates(now, horizon_seconds, horizon_seconds)
         values = tuple(float(f"{value:.6g}") for value in (*far, _average(now, far)))
         made = Pending(due, values)
         now = replace(now, pending=(*now.pending, made))
-    return now, forecast(now, horizon_seconds, is_changed=level is not None)
+    return now, forecast(now, horizon_seconds, is_changed=changed is not None)
 
 
 def forecast(now: Forecaster, horizon_seconds: float, *, is_changed: bool = False) -> Forecast:
@@ -122,10 +136,10 @@ def forecast(now: Forecaster, horizon_seconds: float, *, is_changed: bool = Fals
     far = _average(now, _candidates(now, horizon_seconds, horizon_seconds))
     variance = 0.0
     if now.errors and far > 0:
-        variance = max(0.0, now.errors[-1] - now.noise / far * _share(now, horizon_seconds))
+        variance = max(0.0, now.rise - now.noise / far * _share(now, horizon_seconds))
     if now.elapsed_seconds < horizon_seconds and near > 0:
         variance += now.noise / near * now.interval_seconds / now.elapsed_seconds
-    return Forecast(near, far, math.sqrt(min(1.0, variance)), is_changed)
+    return Forecast(near, far, min(_MOST_ERROR, math.sqrt(variance)), is_changed)
 
 
 def _candidates(now: Forecaster, ahead_seconds: float, horizon_seconds: float) -> tuple[float, ...]:
@@ -193,6 +207,7 @@ def _with_errors(now: Forecaster, horizon_seconds: float) -> Forecaster:
     if not due:
         return now
     errors, weight = list(now.errors or (0.0,) * len(due[0].values)), now.error_weight
+    rise = now.rise
     for each in due:
         gain = min(1.0, 2 * _gain(now.interval_seconds, horizon_seconds, weight))
         weight += 1
@@ -200,22 +215,39 @@ def _with_errors(now: Forecaster, horizon_seconds: float) -> Forecaster:
             if value > 0:
                 error = min(1.0, (now.means[0] / value - 1) ** 2)
                 errors[index] += gain * (error - errors[index])
+        risen = max(0.0, now.means[0] / max(each.values[-1], _TINY) - 1)
+        gain = 2 * _gain(now.interval_seconds, horizon_seconds, weight + _UNPROVEN)
+        rise += gain * (min(1.0, 2 * risen**2) - rise)
     pending = tuple(each for each in now.pending if each.due_seconds > now.age_seconds)
-    return replace(now, errors=tuple(errors), error_weight=weight, pending=pending)
+    return replace(now, errors=tuple(errors), rise=rise, error_weight=weight, pending=pending)
 
 
 def _changed_level(
     now: Forecaster, rate: float, seconds: float, horizon_seconds: float
-) -> float | None:
-    """The new level where the last interval, or the shortest mean, is beyond all noise."""
+) -> tuple[float, float] | None:
+    """The new level where what came is beyond all noise, and for how many seconds it is known.
+
+    Up it is told by the last interval or the shortest mean, for more pods take a horizon. Down it
+    follows the mean of half a horizon: pods are kept for longer, and a pause is no level.
+    """
     if not now.means:
         return None
     expected = forecast(now, horizon_seconds)
-    level = max(expected.near, now.noise)
-    drift = (expected.error * level) ** 2
-    gain = 1 - math.exp(-seconds / (_MEMORIES[0] * horizon_seconds))
-    short = now.means[0] + gain * (rate - now.means[0])
-    for value, share in ((rate, 1.0), (short, gain / (2 - gain))):
-        if abs(value - expected.near) > _CLEAR_SIGNS * math.sqrt(now.noise * level * share + drift):
-            return value
-    return None
+    near = max(expected.near, now.noise, _TINY)
+
+    def deviation(share: float) -> float:
+        """Of a mean that holds a share of an interval's noise, as a share of the forecast."""
+        return math.sqrt(now.noise / near * share + expected.error**2)
+
+    def mean(memory: float) -> tuple[float, float]:
+        gain = 1 - math.exp(-seconds / (memory * horizon_seconds))
+        before = now.means[_MEMORIES.index(memory)]
+        return before + gain * (rate - before), gain / (2 - gain)
+
+    short, share = mean(_MEMORIES[0])
+    for value, part in ((rate, 1.0), (short, share)):
+        if value > expected.near + _CLEAR_SIGNS * deviation(part) * near:
+            return value, seconds
+    half, share = mean(_DOWN_MEMORY)
+    is_down = half < expected.near * math.exp(-_CLEAR_SIGNS * deviation(share))
+    return (half, _DOWN_MEMORY * horizon_seconds) if is_down else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facet.autoscaler.decision import Cause, Reason
+from facet.autoscaler.policy.burning import PLANNED
 from facet.autoscaler.policy.capacity import Capacity
 from facet.autoscaler.policy.forecasting import Forecast
 from facet.autoscaler.policy.settings import PolicySettings
@@ -15,8 +16,6 @@ from facet.autoscaler.signals import WaitingWork
 from facet.autoscaler.work import Work
 from facet.queue.values import Priority
 
-_PLANNED_MISSES = 0.5
-"""Share of the permitted misses that sizing uses up; the rest is for what nobody forecasts."""
 _LEAST_WAIT = 0.1
 """Share of a TTFT SLO that may be waited, where the prompt alone takes more than the rest."""
 
@@ -35,9 +34,10 @@ class Supply:
 
 @dataclass(frozen=True)
 class Need:
-    """Pods wanted, with the reasons that raised it."""
+    """Pods wanted, with the reasons that raised it. `is_least`: it is the load without any room."""
 
     pods: float
+    is_least: bool
     reasons: tuple[Reason, ...]
 
     @property
@@ -61,10 +61,12 @@ def need_of(
     """What forecast, backlog, batch work and leased work ask for together."""
     waiting, forecast = load.waiting, load.forecast
     batch = waiting.get(Priority.BATCH, WaitingWork())
-    misses = (1 - settings.slo.attainment) * _PLANNED_MISSES
+    misses = (1 - settings.slo.attainment) * PLANNED
     demand = demand_of(forecast, state, capacity, settings, is_filled=batch.work.requests > 0)
     staffed = places_for(demand, misses) / capacity.batch
     staffed *= 1 + settings.head_room + state.margin
+    is_least = staffed <= forecast.most
+    staffed = max(staffed, forecast.most)
     reasons = []
     if staffed > 0:
         numbers = {
@@ -97,7 +99,7 @@ def need_of(
         reasons.append(
             Reason(Cause.LEASED, numbers={"requests": load.leased_requests, "pods": pods})
         )
-    return Need(pods, tuple(reasons))
+    return Need(pods, is_least, tuple(reasons))
 
 
 def demand_of(

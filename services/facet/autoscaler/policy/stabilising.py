@@ -9,32 +9,27 @@ from facet.autoscaler.decision import Cause, Reason
 from facet.autoscaler.policy.settings import PolicySettings
 from facet.autoscaler.policy.state import Sized
 
-HOLD = 2.0
-"""Start-up times for which a size is kept after it was wanted."""
-
 
 def stabilised(
-    wanted: int, history: Sequence[Sized], start_up_ago_seconds: float, settings: PolicySettings
+    wanted: int, history: Sequence[Sized], settings: PolicySettings
 ) -> tuple[int, tuple[Reason, ...]]:
-    """`wanted` within what the sizes of the last start-up times (`history`) permit.
+    """`wanted` within what the sizes of the last start-up time (`history`) permit.
 
-    A pod is kept as long as it was wanted within `HOLD` start-up times: one is what starting
-    another pod in its place costs (ski rental); one more keeps the size from following the noise
-    of the load. Growth and shrinking are bounded within one, since `start_up_ago_seconds`.
+    A pod is kept for as long after it was wanted as starting another one in its place would take
+    (ski rental). Growth and shrinking are bounded within the same time.
     """
     reasons = []
-    lately = [each for each in history if each.at_seconds >= start_up_ago_seconds]
     held = max((each.wanted for each in history), default=0)
     if held > wanted:
         numbers = {"wanted": wanted, "held": held}
         reasons.append(Reason(Cause.STABILISED, numbers=numbers))
     size = max(wanted, held)
-    smallest = min((each.least for each in lately), default=1)
+    smallest = min((each.least for each in history), default=1)
     most = math.ceil((1 + settings.max_surge) * max(1, smallest))
     if size > most:
         reasons.append(Reason(Cause.SURGE, numbers={"wanted": size, "most": most}))
         size = most
-    largest = max((each.most for each in lately), default=0)
+    largest = max((each.most for each in history), default=0)
     least = math.ceil((1 - settings.max_shrink) * largest)
     if size < least:
         reasons.append(Reason(Cause.SHRINK_RATE, numbers={"wanted": size, "least": least}))
@@ -51,17 +46,15 @@ def noticed(size: int, there: int, settings: PolicySettings) -> tuple[int, tuple
     return most_ignored + 1, (Reason(Cause.TOLERANCE, numbers=numbers),)
 
 
-def remembered(
-    history: Sequence[Sized], size: Sized, since_seconds: float, apart_seconds: float
-) -> tuple[Sized, ...]:
+def remembered(history: tuple[Sized, ...], size: Sized, apart_seconds: float) -> tuple[Sized, ...]:
     """The history with one decision more; those less than `apart_seconds` apart are one."""
-    kept = [each for each in history if each.at_seconds >= since_seconds]
-    if kept and size.at_seconds - kept[-1].at_seconds < apart_seconds:
-        last = kept.pop()
-        size = Sized(
-            last.at_seconds,
-            max(last.wanted, size.wanted),
-            min(last.least, size.least),
-            max(last.most, size.most),
-        )
-    return (*kept, size)
+    if not history or size.at_seconds - history[-1].at_seconds >= apart_seconds:
+        return (*history, size)
+    *before, last = history
+    joined = Sized(
+        last.at_seconds,
+        max(last.wanted, size.wanted),
+        min(last.least, size.least),
+        max(last.most, size.most),
+    )
+    return (*before, joined)

@@ -10,7 +10,7 @@ from facet.autoscaler.policy.forecasting import Forecaster, Pending
 from facet.autoscaler.policy.state import Gathered, PolicyState, PoolMemory, Sized
 from facet.autoscaler.work import Modality, Work
 
-VERSION = 1
+VERSION = 2
 """Another one is not read: what was learned is learned anew within some start-up times."""
 
 

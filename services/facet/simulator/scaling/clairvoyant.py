@@ -127,7 +127,11 @@ class Clairvoyant:
         setting, sizing = self._setting, self._sizing
         cold, initial = setting.cold_start_seconds, setting.initial_pods
         peak = max(self._loads) / self._step_seconds
-        sizes = np.arange(max(initial, 2 * sizing.pods_for(peak)) + 1)
+        most = max(initial, 2 * sizing.pods_for(peak))
+        if setting.warm_up_seconds:
+            # Who knows the load has ordered its first pods before it begins.
+            initial = most
+        sizes = np.arange(most + 1)
         rates = np.array([sizing.rate(size) if size else 0.0 for size in range(len(sizes))])
         paths = []
         costs = np.where(sizes <= initial, 0.0, np.inf)

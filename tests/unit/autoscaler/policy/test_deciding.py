@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from facet.autoscaler.decision import Cause
+from facet.autoscaler.decision import Cause, Decision
 from facet.autoscaler.policy import decide, from_json, to_json
 from facet.autoscaler.signals import Latency, LeasedWork, Phase, Reading
 from facet.queue.values import Priority
@@ -72,12 +72,12 @@ def test_pods_are_ordered_for_the_load_when_it_rises_tenfold() -> None:
     assert decision.total >= 30
 
 
-def test_size_is_held_for_two_start_up_times_when_the_load_falls() -> None:
+def test_size_is_held_for_a_start_up_time_when_the_load_falls() -> None:
     cluster = Cluster(settings(), ready=22)
     for _ in range(100):
         decision = cluster.step(arrived=rate(20), leased=320)
     before = decision.total
-    held = [cluster.step(arrived=rate(2), leased=32).total for _ in range(48)]
+    held = [cluster.step(arrived=rate(2), leased=32).total for _ in range(24)]
     assert set(held) == {before}
     for _ in range(200):
         decision = cluster.step(arrived=rate(2), leased=32)
@@ -126,6 +126,35 @@ def test_more_room_is_kept_when_first_tokens_come_late_though_pods_suffice() -> 
         decision = burning.take(replace(seen, latency=late))
     assert decision.total > 1.1 * expected.total
     assert Cause.SLO_BURN in causes(decision)
+
+
+def _always_timely(cluster: Cluster, steps: int) -> Decision:
+    timely: Reading[Mapping[Priority, Latency]] = Reading(
+        {Priority.INTERACTIVE: Latency(within_slo=1.0)}
+    )
+    for _ in range(steps):
+        cluster.now += INTERVAL
+        seen = signals(cluster.now, cluster.pods(), arrived=rate(30), leased=480)
+        decision = cluster.take(replace(seen, latency=timely))
+    return decision
+
+
+def test_less_room_is_kept_but_never_less_than_the_load_when_all_first_tokens_come_in_time() -> (
+    None
+):
+    plain, timely = Cluster(settings(tolerance=0.0), ready=40), Cluster(settings(tolerance=0.0))
+    for _ in range(800):
+        expected = plain.step(arrived=rate(30), leased=480)
+    decision = _always_timely(timely, 800)
+    assert timely.state.margin < -0.02
+    assert 30 <= decision.total < expected.total
+
+
+def test_the_margin_does_not_fall_when_more_pods_serve_than_it_asks_for() -> None:
+    pools = settings(pool(min_pods=60))
+    cluster = Cluster(pools, ready=60)
+    _always_timely(cluster, 400)
+    assert cluster.state.margin == 0.0
 
 
 def test_batch_work_is_drained_in_its_time_when_nothing_else_is_there() -> None:

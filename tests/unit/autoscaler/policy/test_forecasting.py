@@ -64,3 +64,25 @@ def test_error_shows_what_was_missed_when_the_load_wanders() -> None:
 
     _, forecast = _observed(wandering, 14400)[-1]
     assert 0.08 < forecast.error < 0.25
+
+
+def test_a_pause_is_no_new_level_but_a_lasting_fall_is() -> None:
+    def paused(at: float) -> float:
+        return 5.0 if 3600 < at <= 3630 else 30.0
+
+    assert min(each.most for at, each in _observed(paused, 4000) if at > 600) > 20.0
+
+    found = _observed(lambda at: 3.0 if at > 3600 else 30.0, 4150)
+    assert any(each.is_changed for at, each in found if at > 3600)
+    assert found[-1][1].far == pytest.approx(3.0, rel=0.3)
+
+
+def test_what_was_not_foreseen_counts_when_the_level_changes() -> None:
+    def jumping(at: float) -> float:
+        return 20.0 if at % 1200 < 300 else 10.0
+
+    errors = [each.error for at, each in _observed(jumping, 14400) if at > 7200]
+    assert min(errors) > 0.1
+
+    falling = [each.error for at, each in _observed(lambda at: 30 * 0.5 ** (at / 3600), 7200)]
+    assert falling[-1] < 0.05

@@ -70,3 +70,14 @@ def test_the_least_late_is_found_when_no_pod_can_be_there_in_time() -> None:
 
     assert not found.is_good
     assert found.measures.ended_requests == 5
+
+
+def test_pods_are_there_from_the_begin_when_the_load_was_warmed_up() -> None:
+    requests = [(0.5 + number / 2, 100, 20) for number in range(80)]
+    load = workload(requests, STEPS * STEP_SECONDS)
+    setting = Setting(MODEL, load, 1, COLD, 1.0, warm_up_seconds=20.0, warm_up_of_seconds=20.0)
+
+    found = Clairvoyant(setting, SIZING, 80, tell=lambda _: None, steps=STEPS).find()
+
+    assert found.is_good
+    assert found.schedule.ready[0] > setting.initial_pods

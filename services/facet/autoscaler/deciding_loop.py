@@ -182,7 +182,8 @@ class DecidingLoop:
             await self._current.miss(str(error))
             return
         # It is as old as its signals, which were read before it was written.
-        age_seconds = max(record.now_ms / 1000 - decision.at_seconds, 0.0)
+        # Both times are cut to milliseconds: it may be one more.
+        age_seconds = max(record.now_ms / 1000 - decision.at_seconds, 0.0) + 0.001
         await self._current.take(decision, age_seconds + time.monotonic() - asked_at)
         tell_explanation(
             ExplainAutoscalerResponse.FromString(record.decision), self._settings.model

@@ -38,7 +38,7 @@ SILENT = {
     ("speculation", "Share at the last judgement"),
     ("cost", "Cost an hour"),
     ("cost", "Cost of a million output tokens"),
-    ("cost", "GPU seconds by tenant"),
+    ("cost", "GPU seconds by model and tenant"),
 }
 SERVING = [board for board in DASHBOARDS if board.name != "autoscaling"]
 

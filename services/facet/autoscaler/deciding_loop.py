@@ -181,8 +181,7 @@ class DecidingLoop:
         except ValueError as error:
             await self._current.miss(str(error))
             return
-        # It is as old as its signals, which were read before it was written.
-        # Both times are cut to milliseconds: it may be one more.
+        # It is as old as its signals; both times are cut to milliseconds, so it may be one more.
         age_seconds = max(record.now_ms / 1000 - decision.at_seconds, 0.0) + 0.001
         await self._current.take(decision, age_seconds + time.monotonic() - asked_at)
         tell_explanation(
